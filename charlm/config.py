@@ -1,0 +1,250 @@
+"""Every option there is, declared once, and the presets that combine them.
+
+An option's note is its one description: `train.py --help`, the model card and the tooltips on the
+page are all made from it.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+
+class CharlmError(Exception):
+    """Something only the user can mend: the message says what is wrong and what to do."""
+
+
+class ConfigError(CharlmError, ValueError):
+    """An option with a value that it cannot have."""
+
+
+def option(default, note, choices=None):
+    """A dataclass field that carries its own description and, optionally, its allowed values."""
+    return field(default=default, metadata={"note": note, "choices": choices})
+
+
+def require(holds, field_name, given, allowed):
+    """Raise a ConfigError that says what was given and what is allowed, unless `holds`."""
+    if not holds:
+        raise ConfigError(f"{field_name} is {given!r}; it must be {allowed}")
+
+
+class Checked:
+    """Checks a dataclass's values against its field types and choices; subclasses add the rest."""
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if f.type is float and type(value) is int:
+                object.__setattr__(self, f.name, value := float(value))
+            require(type(value) is f.type, f.name, value, f"of type {f.type.__name__}")
+            if f.type is float:
+                require(math.isfinite(value), f.name, value, "a finite number")
+            if choices := f.metadata.get("choices"):
+                require(value in choices, f.name, value, "one of " + ", ".join(choices))
+        self.check()
+
+    def check(self):
+        """Bounds that types and choices cannot express; raises ConfigError."""
+
+    def at_least(self, smallest, *names):
+        for name in names:
+            require(
+                getattr(self, name) >= smallest, name, getattr(self, name), f"{smallest} or more"
+            )
+
+    def fraction(self, *names):
+        for name in names:
+            value = getattr(self, name)
+            require(0 <= value < 1, name, value, "at least 0 and less than 1")
+
+
+@dataclass(frozen=True)
+class BigramConfig(Checked):
+    """The model without attention: one table, so its only sizes are those of the text."""
+
+    vocab_size: int = option(65, "number of distinct characters; taken from the text")
+    block_size: int = option(8, "characters in a training window, and the context of a GPT")
+
+    def check(self):
+        self.at_least(1, "vocab_size", "block_size")
+
+
+@dataclass(frozen=True)
+class GPTConfig(BigramConfig):
+    """A GPT. The defaults are today's network; the `gpt` preset is the lecture's."""
+
+    n_layer: int = option(4, "transformer blocks, one after the other")
+    n_head: int = option(4, "attention heads in each block")
+    n_embd: int = option(128, "width of the residual stream; divisible by n_head")
+    dropout: float = option(0.0, "share of activations zeroed at random while training")
+    position: str = option("rotary", "how the network knows the order", ("learned", "rotary"))
+    norm: str = option("rmsnorm", "what keeps activations in range", ("layernorm", "rmsnorm"))
+    qk_norm: bool = option(True, "normalise queries and keys, which bounds the attention logits")
+    activation: str = option(
+        "relu2", "nonlinearity of the feed-forward layer; relu2 is ReLU squared", ("relu", "relu2")
+    )
+    bias: bool = option(False, "biases in the linear layers where the lecture has them")
+    embd_norm: bool = option(True, "normalise each character's embedding before the first block")
+    zero_init: bool = option(True, "start every block as the identity: its output layers at zero")
+
+    def check(self):
+        super().check()
+        self.at_least(1, "n_layer", "n_head", "n_embd")
+        self.fraction("dropout")
+        require(
+            self.n_embd % self.n_head == 0,
+            "n_embd",
+            self.n_embd,
+            f"divisible by n_head={self.n_head}",
+        )
+        if self.position == "rotary":
+            head_size = self.n_embd // self.n_head
+            require(
+                head_size % 2 == 0, "n_embd / n_head", head_size, "even, since rotary turns pairs"
+            )
+
+
+@dataclass(frozen=True)
+class TrainConfig(Checked):
+    """How a model is trained. A run is a function of this, the model's config and the text."""
+
+    steps: int = option(600, "optimizer steps")
+    batch_size: int = option(32, "windows of block_size characters in a step")
+    seed: int = option(1337, "everything random in a run follows from it")
+    optimizer: str = option(
+        "muon",
+        "muon orthogonalises the updates of matrices; adamw takes the rest",
+        ("adamw", "muon"),
+    )
+    learning_rate: float = option(3e-3, "AdamW's peak learning rate")
+    muon_learning_rate: float = option(0.02, "Muon's peak learning rate")
+    weight_decay: float = option(0.0, "decoupled weight decay of matrices")
+    beta1: float = option(0.9, "AdamW's decay of the gradient's mean")
+    beta2: float = option(0.99, "AdamW's decay of the gradient's square")
+    muon_momentum: float = option(0.95, "Muon's momentum (Nesterov)")
+    warmup_steps: int = option(0, "steps of linear rise to the peak learning rate")
+    decay: str = option(
+        "linear", "shape of the fall to zero at the end", ("constant", "linear", "cosine")
+    )
+    decay_fraction: float = option(0.5, "share of the steps over which the learning rate falls")
+    grad_clip: float = option(1.0, "largest norm of the gradient; 0 does not clip")
+    ema_decay: float = option(0.0, "evaluate and keep a moving average of the weights; 0 is off")
+    precision: str = option(
+        "auto",
+        "autocast for matrix products; auto is bf16 on hardware made for it",
+        ("auto", "fp32", "bf16"),
+    )
+    compile: str = option(
+        "auto", "torch.compile the blocks; auto does in longer runs", ("auto", "on", "off")
+    )
+    eval_interval: int = option(200, "steps between evaluations, each with a sample and a save")
+    eval_iters: int = option(20, "random training batches that estimate the training loss")
+    log_interval: int = option(10, "steps between lines of the run's log")
+    store: str = option(
+        "fp32", "precision of the saved weights, which are the evaluated ones", ("fp32", "bf16")
+    )
+    sample_chars: int = option(500, "characters written at each evaluation; 0 writes none")
+
+    def check(self):
+        self.at_least(1, "steps", "batch_size", "eval_interval", "eval_iters", "log_interval")
+        self.at_least(0, "seed", "learning_rate", "muon_learning_rate", "weight_decay")
+        self.at_least(0, "warmup_steps", "grad_clip", "sample_chars")
+        self.fraction("beta1", "beta2", "muon_momentum", "ema_decay")
+        given = self.decay_fraction
+        require(0 < given <= 1, "decay_fraction", given, "more than 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class SampleConfig(Checked):
+    """How a character is chosen from the model's distribution."""
+
+    max_new_chars: int = option(500, "how many characters to write")
+    temperature: float = option(
+        0.8, "0 always takes the likeliest character; 1 samples as trained; more is wilder"
+    )
+    top_k: int = option(0, "choose among the k likeliest characters only; 0 is off")
+    top_p: float = option(
+        0.0, "choose among the likeliest that add up to this probability; 0 is off"
+    )
+    min_p: float = option(
+        0.0, "leave out what is less likely than this share of the likeliest; 0 is off"
+    )
+    seed: int = option(0, "the same seed, model, prompt and settings give the same text")
+
+    def check(self):
+        self.at_least(1, "max_new_chars")
+        self.at_least(0, "temperature", "top_k", "seed")
+        for name in ("top_p", "min_p"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, name, value, "from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model and its training, under a name. `kind` says which of the two models it is."""
+
+    note: str
+    kind: str
+    model: BigramConfig
+    training: TrainConfig
+
+
+PRESETS = {
+    "bigram": Preset(
+        "the lecture's first model: each character guessed from the one before it, in seconds",
+        "bigram",
+        BigramConfig(block_size=8),
+        TrainConfig(
+            steps=3000,
+            batch_size=256,
+            optimizer="adamw",
+            learning_rate=1e-2,
+            grad_clip=0.0,
+            compile="off",
+            eval_interval=500,
+            log_interval=50,
+        ),
+    ),
+    "gpt": Preset(
+        "the lecture's GPT with its hyperparameters: 1.6 million parameters, 10,000 steps",
+        "gpt",
+        GPTConfig(
+            block_size=32,
+            n_layer=8,
+            n_head=8,
+            n_embd=128,
+            dropout=0.1,
+            position="learned",
+            norm="layernorm",
+            qk_norm=False,
+            activation="relu",
+            bias=True,
+            embd_norm=False,
+            zero_init=False,
+        ),
+        TrainConfig(
+            steps=10000,
+            batch_size=256,
+            optimizer="adamw",
+            learning_rate=3e-4,
+            weight_decay=0.01,
+            beta2=0.999,
+            decay="constant",
+            grad_clip=0.0,
+            eval_interval=1000,
+            log_interval=50,
+        ),
+    ),
+    "fast": Preset(
+        "today's network: better than the lecture's after about two minutes on two CPU cores",
+        "gpt",
+        GPTConfig(block_size=128, n_layer=6, n_head=4, n_embd=128),
+        TrainConfig(steps=600, batch_size=32, eval_interval=200, eval_iters=5),
+    ),
+    "best": Preset(
+        "the lowest loss that about an hour on two CPU cores reaches",
+        "gpt",
+        GPTConfig(block_size=192, n_layer=6, n_head=6, n_embd=192, dropout=0.15),
+        TrainConfig(steps=2500, batch_size=21, muon_learning_rate=0.025, eval_interval=250),
+    ),
+}

@@ -1,0 +1,116 @@
+"""The text: found or fetched, split in two, and cut into batches."""
+
+import hashlib
+import os
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from charlm.config import CharlmError
+from charlm.files import write_atomically
+from charlm.tokenizer import normalize_newlines
+
+URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+NAME = "tinyshakespeare"
+TIMEOUT = 10  # seconds of silence from the network before giving up
+SMALLEST = 1000  # characters
+
+
+class DataError(CharlmError):
+    """A corpus that cannot be had or used; the message says which, why and what to do."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text and where it came from. `sha256` is that of the file's bytes."""
+
+    name: str
+    sha256: str
+    text: str
+
+    def split(self, tokenizer):
+        """First 90 % and last 10 % as ids: two int64 tensors, (N_train,) and (N_val,)."""
+        ids = torch.tensor(tokenizer.encode(self.text))
+        n_train = int(0.9 * len(ids))
+        return ids[:n_train], ids[n_train:]
+
+
+def load_corpus(path=None):
+    """The corpus at `path`, else at $CHARLM_DATA, else Tiny Shakespeare, from the cache or the web.
+
+    Raises DataError if it is missing, unreachable, not text, or shorter than 1,000 characters.
+    """
+    if path := path or os.environ.get("CHARLM_DATA"):
+        return read_corpus(Path(path))
+    path = cache_directory() / f"{NAME}.txt"
+    if not (path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256):
+        download(path)
+    return read_corpus(path)
+
+
+def read_corpus(path):
+    """The UTF-8 text file at `path`; raises DataError saying what is wrong with it."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read the text {path}: {error.strerror}") from None
+    sha256 = hashlib.sha256(raw).hexdigest()
+    try:
+        text = normalize_newlines(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text (byte {error.start} is no part of it); save it as UTF-8"
+        ) from None
+    if "\0" in text:
+        raise DataError(f"{path} is a binary file (it has NUL bytes); give a plain text")
+    if len(text) < SMALLEST:
+        raise DataError(
+            f"{path} has {len(text)} characters; a model needs at least {SMALLEST:,} to learn from"
+        )
+    name = NAME if sha256 == SHA256 else path.name
+    return Corpus(name, sha256, text)
+
+
+def cache_directory():
+    """Where downloads are kept: charlm/ below $XDG_CACHE_HOME or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
+
+
+def download(target):
+    """Fetch Tiny Shakespeare to `target`, checked by SHA-256 and whole or not at all."""
+    advice = f"save {URL} yourself and give it with --data FILE or CHARLM_DATA=FILE"
+    try:
+        with urllib.request.urlopen(URL, timeout=TIMEOUT) as response:
+            raw = response.read()
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise DataError(f"cannot download Tiny Shakespeare ({reason}); {advice}") from None
+    if hashlib.sha256(raw).hexdigest() != SHA256:
+        raise DataError(f"what {URL} sent is not Tiny Shakespeare (wrong SHA-256); {advice}")
+    try:
+        write_atomically(target, raw)
+    except OSError as error:
+        raise DataError(f"cannot write {target}: {error.strerror}; {advice}") from None
+
+
+def fold_in(seed, *counters):
+    """A 32-bit seed that is a fixed, well-mixed function of `seed` and `counters` (integers).
+
+    Everything random in charlm comes from here: no hidden generator state to save or to share.
+    """
+    message = ",".join(map(str, (seed, *counters)))
+    return int.from_bytes(hashlib.blake2b(message.encode(), digest_size=4).digest(), "little")
+
+
+def batch(ids, batch_size, block_size, seed, step):
+    """Random windows of `ids` and the same windows one character on: (B, T) and (B, T), int64.
+
+    A pure function of (seed, step), so a resumed run sees what an uninterrupted one would.
+    """
+    generator = torch.Generator().manual_seed(fold_in(seed, step))
+    starts = torch.randint(len(ids) - block_size, (batch_size, 1), generator=generator)
+    windows = ids[starts + torch.arange(block_size + 1)]  # (B, T + 1)
+    return windows[:, :-1], windows[:, 1:]

@@ -1,0 +1,168 @@
+"""CharTokenizer: one character is one token, as in the lecture."""
+
+import json
+import unicodedata
+from typing import NamedTuple
+
+# What a visitor's keyboard or clipboard makes of plain punctuation, with stand-ins in order of
+# preference. Accents and ligatures need no table: Unicode's own decomposition takes them apart.
+STAND_INS = {
+    "\t": (" ",),
+    "\u00a0": (" ",),  # no-break space
+    "\u2028": ("\n",),  # line separator
+    "\u2029": ("\n",),  # paragraph separator
+    "‘": ("'",),
+    "’": ("'",),
+    "‚": ("'", ","),
+    "‹": ("'",),
+    "›": ("'",),
+    "`": ("'",),
+    "´": ("'",),
+    '"': ("'",),
+    "“": ('"', "'"),
+    "”": ('"', "'"),
+    "„": ('"', "'"),
+    "«": ('"', "'"),
+    "»": ('"', "'"),
+    "—": ("--", "-"),
+    "–": ("-",),
+    "‐": ("-",),
+    "‑": ("-",),
+    "−": ("-",),
+    "…": ("...",),
+    "æ": ("ae",),
+    "Æ": ("AE", "Ae"),
+    "œ": ("oe",),
+    "Œ": ("OE", "Oe"),
+    "ø": ("o",),
+    "Ø": ("O",),
+    "ß": ("ss",),
+    "ł": ("l",),
+    "Ł": ("L",),
+    "đ": ("d",),
+    "ð": ("d",),
+    "þ": ("th",),
+    "Þ": ("TH", "Th"),
+}
+
+
+class Cleaned(NamedTuple):
+    """A prompt of known characters only, and the distinct characters that had to be dropped."""
+
+    text: str
+    dropped: str
+
+
+def normalize_newlines(text):
+    """Windows' and old Macs' line ends as "\\n"."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+class CharTokenizer:
+    """Maps each character of a fixed vocabulary to its id and back."""
+
+    def __init__(self, chars):
+        """`chars`: the vocabulary, a string of distinct characters; a character's index is its id.
+
+        Raises ValueError for an empty vocabulary or one with repeated characters.
+        """
+        if not chars or len(set(chars)) != len(chars):
+            raise ValueError("a vocabulary needs at least one character, each of them once")
+        self.chars = chars
+        self.ids = {char: i for i, char in enumerate(chars)}
+
+    @classmethod
+    def fit(cls, text):
+        """The tokenizer whose vocabulary is the sorted distinct characters of `text`."""
+        return cls("".join(sorted(set(text))))
+
+    @property
+    def vocab_size(self):
+        return len(self.chars)
+
+    @property
+    def opening(self):
+        """What stands before the first character of a text: a line end, as in the lecture."""
+        return "\n" if "\n" in self.ids else self.chars[0]
+
+    def encode(self, text):
+        """Text to a list of ids. Raises ValueError naming a character outside the vocabulary."""
+        try:
+            return [self.ids[char] for char in text]
+        except KeyError as error:
+            raise ValueError(
+                f"{error.args[0]!r} is not among this model's {self.vocab_size} characters;"
+                " clean() the text first"
+            ) from None
+
+    def decode(self, ids):
+        """Ids to text. Raises IndexError for an id outside the vocabulary."""
+        if any(i < 0 for i in ids):
+            raise IndexError("token ids are not negative")
+        return "".join(self.chars[i] for i in ids)
+
+    def clean(self, prompt):
+        """What somebody typed, in characters this model knows; returns Cleaned(text, dropped).
+
+        Known characters stay. Others become a near equivalent if that is known (curly quotes,
+        dashes, accents, the other case), or are dropped and reported, in order of appearance.
+        """
+        kept, dropped = [], {}
+        # composed first, so that "e" + combining accent finds the vocabulary's "é" if it has one
+        for char in unicodedata.normalize("NFC", normalize_newlines(prompt)):
+            equivalent = self._near_equivalent(char)
+            if equivalent is None:
+                dropped[char] = None
+            else:
+                kept.append(equivalent)
+        return Cleaned("".join(kept), "".join(dropped))
+
+    def _near_equivalent(self, char):
+        decomposed = unicodedata.normalize("NFKD", char)
+        unaccented = "".join(c for c in decomposed if not unicodedata.combining(c))
+        for candidate in (char, *STAND_INS.get(char, ()), decomposed, unaccented):
+            for cased in (candidate, candidate.swapcase()):
+                if cased and all(c in self.ids for c in cased):
+                    return cased
+        return None
+
+    def to_json(self):
+        """The tokenizer as the `tokenizers` library reads it: a BPE that never learned a merge."""
+        model = {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": self.ids,
+            "merges": [],
+        }
+        parts = {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [],
+            "normalizer": None,
+            "pre_tokenizer": None,
+            "post_processor": None,
+            "decoder": {"type": "Fuse"},
+            "model": model,
+        }
+        return json.dumps(parts, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text):
+        """The inverse of to_json. Raises ValueError for anything but a character vocabulary."""
+        try:
+            vocab = json.loads(text)["model"]["vocab"]
+            chars = sorted(vocab, key=vocab.get)
+            is_character_vocab = [vocab[c] for c in chars] == list(range(len(chars)))
+            is_character_vocab = is_character_vocab and all(len(c) == 1 for c in chars)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            is_character_vocab = False
+        if not is_character_vocab:
+            raise ValueError("not a character tokenizer: ids 0, 1, 2, ... of one character each")
+        return cls("".join(chars))
