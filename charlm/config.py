@@ -238,13 +238,20 @@ PRESETS = {
     "fast": Preset(
         "today's network: better than the lecture's after about two minutes on two CPU cores",
         "gpt",
-        GPTConfig(block_size=128, n_layer=6, n_head=4, n_embd=128),
-        TrainConfig(steps=600, batch_size=32, eval_interval=200, eval_iters=5),
+        GPTConfig(block_size=128, n_layer=4, n_head=4, n_embd=128),
+        TrainConfig(steps=600, batch_size=16, eval_interval=200, eval_iters=10),
     ),
     "best": Preset(
         "the lowest loss that about an hour on two CPU cores reaches",
         "gpt",
         GPTConfig(block_size=192, n_layer=6, n_head=6, n_embd=192, dropout=0.15),
-        TrainConfig(steps=2500, batch_size=21, muon_learning_rate=0.025, eval_interval=250),
+        TrainConfig(
+            steps=2500,
+            batch_size=21,
+            muon_learning_rate=0.025,
+            eval_interval=250,
+            eval_iters=10,
+            store="bf16",
+        ),
     ),
 }
