@@ -20,7 +20,7 @@ from charlm.data import load_corpus
 from charlm.tokenizer import CharTokenizer
 from charlm.training import Sample, Trainer
 
-CHECKPOINTS = Path("checkpoints")
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
 FROM_THE_TEXT = {"vocab_size"}  # the one option that nobody sets
 PLAIN_LINES = 20  # progress lines in a run where there is no terminal to draw a bar on
 

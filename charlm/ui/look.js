@@ -1,0 +1,38 @@
+// What the page does by itself, without asking the server.
+(() => {
+  const find = (id) => document.getElementById(id);
+  const narrow = () => window.matchMedia("(max-width: 768px)").matches;
+
+  // Ctrl+Enter (or Cmd+Enter) writes, wherever on the page the hands are.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    const write = find("write");
+    if (write && write.offsetParent) {
+      event.preventDefault();
+      write.click();
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.id === "copy") copyVerse(button);
+    // on a phone the verse is below the controls: bring it into view when it begins
+    const writes = button.id === "write" || button.closest("#openings");
+    if (writes && narrow()) find("stage").scrollIntoView({ behavior: "smooth" });
+  });
+
+  async function copyVerse(button) {
+    const lines = [...find("verse").querySelectorAll("p")].map((p) => p.textContent);
+    let told = "Copied";
+    try {
+      await navigator.clipboard.writeText(lines.join("\n"));
+    } catch {
+      // no clipboard on plain http from another machine, or not allowed: select it instead
+      window.getSelection().selectAllChildren(find("verse"));
+      told = "Selected: now Ctrl+C";
+    }
+    button.textContent = told;
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  }
+})();
