@@ -42,7 +42,8 @@ def keep_top_p(logits, p):
         return logits
     ordered = logits.softmax(dim=-1).sort(dim=-1, descending=True)
     before = ordered.values.cumsum(dim=-1) - ordered.values  # what likelier characters add up to
-    dropped = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, ordered.indices, before >= p)
+    enough = (before >= p) & (before > 0)  # never true of the likeliest, however small p is
+    dropped = torch.zeros_like(enough).scatter(-1, ordered.indices, enough)
     return logits.masked_fill(dropped, -torch.inf)
 
 

@@ -120,10 +120,10 @@ class CharTokenizer:
     def _near_equivalent(self, char):
         decomposed = unicodedata.normalize("NFKD", char)
         unaccented = "".join(c for c in decomposed if not unicodedata.combining(c))
-        for candidate in (char, *STAND_INS.get(char, ()), decomposed, unaccented):
-            for cased in (candidate, candidate.swapcase()):
-                if cased and all(c in self.ids for c in cased):
-                    return cased
+        candidates = [char, *STAND_INS.get(char, ()), decomposed, unaccented]
+        for candidate in [*candidates, *(c.swapcase() for c in candidates)]:
+            if candidate and all(c in self.ids for c in candidate):
+                return candidate
         return None
 
     def to_json(self):

@@ -1,0 +1,144 @@
+"""What many tests share: a small text made on the spot, small models, a small trained run."""
+
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from charlm import checkpoint
+from charlm.config import BigramConfig, GPTConfig, TrainConfig
+from charlm.data import Corpus, read_corpus
+from charlm.tokenizer import CharTokenizer
+
+REPOSITORY = Path(__file__).parent.parent
+WORDS = "the king of all our sorrow hath no crown but love and war my lord".split()
+
+LECTURE = {
+    "position": "learned",
+    "norm": "layernorm",
+    "qk_norm": False,
+    "activation": "relu",
+    "bias": True,
+    "embd_norm": False,
+    "zero_init": False,
+}
+SMALL = {"block_size": 16, "n_layer": 2, "n_head": 2, "n_embd": 16}
+# what makes a run of train.py take seconds
+SMALL_FLAGS = "--n-layer 2 --n-head 2 --n-embd 16 --block-size 16 --batch-size 4 --eval-iters 2"
+SMALL_FLAGS = [*SMALL_FLAGS.split(), "--sample-chars", "20", "--compile", "off"]
+
+
+def make_text(lines=120, seed=1):
+    rng = random.Random(seed)
+    speeches = []
+    for _ in range(lines):
+        words = " ".join(rng.choice(WORDS) for _ in range(7))
+        speeches.append(f"{rng.choice(['KING', 'Queen'])}:\n{words.capitalize()}.\n")
+    return "\n".join(speeches)
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "small.txt"
+    path.write_text(make_text(), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(text_file):
+    return read_corpus(text_file)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(corpus):
+    return CharTokenizer.fit(corpus.text)
+
+
+@pytest.fixture(params=["bigram", "lecture", "today"])
+def model(request, tokenizer):
+    """Each kind of network, small, with weights that are not those of the start."""
+    return make_model(request.param, tokenizer.vocab_size)
+
+
+def make_model(name, vocab_size, **changes):
+    description = describe(name, vocab_size, **changes)
+    model = description.build()
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn(p.shape, generator=generator) * 0.3)
+    return model.eval()
+
+
+def describe(name, vocab_size, **changes):
+    if name == "bigram":
+        config, kind = BigramConfig(vocab_size, 16), "bigram"
+    else:
+        shape = SMALL | (LECTURE if name == "lecture" else {}) | changes
+        config, kind = GPTConfig(vocab_size=vocab_size, **shape), "gpt"
+    data = {"name": "small.txt", "sha256": "0" * 64}
+    return checkpoint.Description(kind, config, small_training(), data)
+
+
+def small_training(**changes):
+    options = {"steps": 12, "batch_size": 4, "eval_interval": 4, "eval_iters": 2, "log_interval": 2}
+    return TrainConfig(**(options | {"compile": "off"} | changes))
+
+
+@pytest.fixture
+def model_directory(tmp_path, tokenizer):
+    """A model directory as train.py makes it, of a model with random weights."""
+    description = describe("today", tokenizer.vocab_size)
+    directory = tmp_path / "models" / "small"
+    directory.parent.mkdir()
+    checkpoint.create(directory, description, make_model("today", tokenizer.vocab_size), tokenizer)
+    return directory
+
+
+class CommandLine:
+    """train.py in a folder of its own: what it writes goes to checkpoints/ there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+        (folder / "train.py").symlink_to(REPOSITORY / "train.py")
+
+    def command(self, *args):
+        return [sys.executable, str(self.folder / "train.py"), *map(str, args)]
+
+    def __call__(self, *args, **options):
+        options = {"capture_output": True, "text": True, "timeout": 120} | options
+        return subprocess.run(self.command(*args), check=False, **options)
+
+    def start(self, *args):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(self.command(*args), **pipes)
+
+
+@pytest.fixture
+def train(tmp_path):
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, text_file):
+    """The checkpoints folder of a small finished run, `small-gpt`; copy it to change it."""
+    train = CommandLine(tmp_path_factory.mktemp("trained"))
+    flags = ["--steps", 30, "--eval-interval", 10, "--seed", 7]
+    done = train("--name", "small-gpt", "--data", text_file, *SMALL_FLAGS, *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return train.checkpoints
+
+
+@pytest.fixture
+def trained_copy(trained, tmp_path):
+    return Path(shutil.copytree(trained, tmp_path / "checkpoints"))
+
+
+@pytest.fixture
+def long_corpus():
+    return Corpus("made", "0" * 64, make_text(400))

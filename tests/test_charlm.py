@@ -1,0 +1,150 @@
+"""The public names of the package, and the rules of the house that hold it together."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+import charlm
+from charlm.config import ConfigError
+
+ROOMS = ["config", "files", "tokenizer", "data", "bigram", "gpt", "optim", "training", "runlog"]
+ROOMS += ["checkpoint", "sampling", "engine", "hub", "bench", "ui"]
+
+
+def imports_of(path):
+    """The modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def package_files():
+    return [
+        p
+        for p in (REPOSITORY / "charlm").rglob("*.py")
+        if p.name != "__init__.py" or p.parent.name == "ui"
+    ]
+
+
+@pytest.mark.parametrize("path", package_files(), ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_a_module_imports_only_from_rooms_to_its_left(path):
+    room = path.relative_to(REPOSITORY / "charlm").parts[0].removesuffix(".py")
+    own = ROOMS.index(room)
+    for name in imports_of(path):
+        package, _, rest = name.partition(".")
+        if package == "charlm" and rest:
+            there = rest.split(".")[0]
+            assert there in ROOMS, f"{there} is no room of the plan"
+            assert ROOMS.index(there) < own or there == room == "ui"
+        assert package != "gradio" or room == "ui"
+        assert package != "huggingface_hub" or room == "hub"
+
+
+def test_only_the_app_knows_the_page():
+    assert not {
+        n for n in imports_of(REPOSITORY / "train.py") if n.startswith(("gradio", "charlm.ui"))
+    }
+    assert "charlm.ui" in set(imports_of(REPOSITORY / "app.py"))
+
+
+def test_importing_does_nothing():
+    """No thread, no socket, no file opened for writing, no device chosen."""
+    watcher = """
+import sys, threading
+import gradio, safetensors.torch, torch, torch._dynamo, tqdm  # what they do is theirs
+import json
+deeds = []
+def watch(event, args):
+    if event.startswith("socket.") or event == "open" and "w" in str(args[1] or ""):
+        deeds.append(str((event, args)))
+threads = threading.active_count()
+sys.dont_write_bytecode = True
+sys.addaudithook(watch)
+import charlm, charlm.ui, app, train
+deeds += ["a thread"] * (threading.active_count() - threads)
+deeds += ["cuda"] * torch.cuda.is_initialized()
+print(json.dumps(deeds))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", watcher], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_generate_continues_the_prompt(model_directory):
+    model, tokenizer = charlm.load(model_directory)
+    text = charlm.generate(model, tokenizer, "KING:\n", max_new_chars=40, seed=1)
+    assert text.startswith("KING:\n")
+    assert len(text) == 46
+    assert text == charlm.generate(model, tokenizer, "KING:\n", max_new_chars=40, seed=1)
+    assert text != charlm.generate(model, tokenizer, "KING:\n", max_new_chars=40)
+
+
+def test_stream_yields_what_generate_gives(model_directory):
+    model, tokenizer = charlm.load(str(model_directory))
+    pieces = list(charlm.stream(model, tokenizer, "KING:", 20, 1.0, 5, 0.9, 0.01, seed=3))
+    assert len(pieces) == 21
+    settings = {"temperature": 1.0, "top_k": 5, "top_p": 0.9, "min_p": 0.01, "seed": 3}
+    assert "".join(pieces) == charlm.generate(model, tokenizer, "KING:", 20, **settings)
+
+
+def test_an_empty_prompt_opens_the_scene(model_directory):
+    model, tokenizer = charlm.load(model_directory)
+    assert len(charlm.generate(model, tokenizer, "", max_new_chars=10, seed=0)) == 10
+
+
+def test_unknown_characters_are_dropped_with_a_warning(model_directory):
+    model, tokenizer = charlm.load(model_directory)
+    with pytest.warns(UserWarning, match="does not know '😀'"):
+        text = charlm.generate(model, tokenizer, "KING😀:", max_new_chars=1, seed=0)
+    assert text.startswith("KING:")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"max_new_chars": 0}, {"max_new_chars": -1}, {"temperature": -1.0}, {"top_p": 2}]
+)
+def test_a_bad_setting_is_refused_at_once(model_directory, settings):
+    model, tokenizer = charlm.load(model_directory)
+    with pytest.raises(ConfigError):
+        charlm.stream(model, tokenizer, "KING:", **settings)
+
+
+def test_style():
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "."],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_house_stays_small():
+    for path in [*package_files(), *REPOSITORY.glob("*.py")]:
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 350, f"{path.name} holds more than one idea"
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name} is long"
+
+
+def test_the_top_level_holds_what_the_plan_says():
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    top = {Path(name).parts[0] for name in tracked.stdout.splitlines()}
+    plan = {"app.py", "train.py", "charlm", "checkpoints", "tests", "requirements.txt", "README.md"}
+    plan |= {"LICENSE", "pyproject.toml", "docs"}
+    assert {name for name in top if not name.startswith(".")} <= plan

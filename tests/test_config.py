@@ -1,0 +1,49 @@
+import dataclasses
+import math
+
+import pytest
+
+from charlm.config import PRESETS, BigramConfig, ConfigError, GPTConfig, SampleConfig, TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TrainConfig(steps=-1), "steps is -1; it must be 1 or more"),
+        (lambda: TrainConfig(learning_rate=math.nan), "learning_rate is nan; .* finite"),
+        (lambda: TrainConfig(optimizer="sgd"), "optimizer is 'sgd'; it must be one of adamw, muon"),
+        (lambda: TrainConfig(steps="many"), "steps is 'many'; it must be of type int"),
+        (lambda: TrainConfig(ema_decay=1.0), "ema_decay is 1.0; .* less than 1"),
+        (lambda: TrainConfig(decay_fraction=0.0), "decay_fraction is 0.0; .* more than 0"),
+        (lambda: GPTConfig(n_embd=130, n_head=4), "n_embd is 130; .* divisible by n_head=4"),
+        (lambda: GPTConfig(n_embd=6, n_head=2), "even, since rotary turns pairs"),
+        (lambda: GPTConfig(n_layer=0), "n_layer is 0; it must be 1 or more"),
+        (lambda: GPTConfig(qk_norm=1), "qk_norm is 1; it must be of type bool"),
+        (lambda: BigramConfig(vocab_size=0), "vocab_size is 0"),
+        (lambda: SampleConfig(temperature=-1), "temperature is -1.0; it must be 0 or more"),
+        (lambda: SampleConfig(temperature=math.nan), "temperature is nan"),
+        (lambda: SampleConfig(top_p=2), "top_p is 2.0; it must be from 0 to 1"),
+        (lambda: SampleConfig(max_new_chars=0), "max_new_chars is 0; it must be 1 or more"),
+        (lambda: SampleConfig(seed=None), "seed is None; it must be of type int"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_whole_numbers_are_taken_for_floats():
+    assert SampleConfig(temperature=1).temperature == 1.0
+
+
+def test_every_option_carries_its_description():
+    for config in (GPTConfig, TrainConfig, SampleConfig):
+        assert all(f.metadata["note"] for f in dataclasses.fields(config))
+
+
+def test_the_gpt_preset_is_the_lecture_run():
+    model, training = PRESETS["gpt"].model, PRESETS["gpt"].training
+    assert (model.block_size, model.n_embd, model.n_head, model.n_layer) == (32, 128, 8, 8)
+    assert (training.batch_size, training.steps, training.eval_interval) == (256, 10000, 1000)
+    assert (training.learning_rate, training.eval_iters, model.dropout) == (3e-4, 20, 0.1)
+    assert (training.optimizer, training.decay, training.grad_clip) == ("adamw", "constant", 0.0)

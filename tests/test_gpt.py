@@ -1,0 +1,114 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import LECTURE, make_model
+
+from charlm.config import PRESETS, GPTConfig
+from charlm.gpt import GPT, rotary_angles, rotate
+
+V = 11
+
+
+@pytest.fixture(params=["lecture", "today"])
+def gpt(request):
+    return make_model(request.param, V)
+
+
+def ids(*shape):
+    return torch.randint(V, shape, generator=torch.Generator().manual_seed(3))
+
+
+def test_logits_have_a_row_per_character(gpt):
+    logits = gpt(ids(2, 9))
+    assert logits.shape == (2, 9, V)
+    assert logits.dtype == torch.float32
+
+
+def test_the_future_is_unseen(gpt):
+    a = ids(1, 16)
+    b = a.clone()
+    b[:, 10:] = (b[:, 10:] + 1) % V
+    torch.testing.assert_close(gpt(a)[:, :10], gpt(b)[:, :10])
+    assert not gpt(a)[:, 10:].allclose(gpt(b)[:, 10:])
+
+
+def test_the_whole_past_is_seen(gpt):
+    a = ids(1, 16)
+    b = a.clone()
+    b[:, 0] = (b[:, 0] + 1) % V
+    assert not gpt(a)[:, -1].allclose(gpt(b)[:, -1])
+
+
+@pytest.mark.parametrize("pieces", [[16], [1] * 16, [5, 1, 7, 3]])
+def test_reading_in_pieces_with_a_cache_gives_the_same_logits(gpt, pieces):
+    whole = ids(3, 16)
+    cache, parts = gpt.new_cache(3), []
+    for piece in whole.split(pieces, dim=1):
+        parts.append(gpt(piece, cache))
+    torch.testing.assert_close(torch.cat(parts, dim=1), gpt(whole), rtol=1e-4, atol=1e-5)
+
+
+def test_more_than_the_context_is_refused(gpt):
+    with pytest.raises(ValueError, match="17 characters exceed the context of 16"):
+        gpt(ids(1, 17))
+    cache = gpt.new_cache(1)
+    gpt(ids(1, 16), cache)
+    with pytest.raises(ValueError, match="17 characters exceed"):
+        gpt(ids(1, 1), cache)
+
+
+def test_the_lecture_network_is_the_lectures():
+    """Its parameter count, from the lecture's own layers with their own biases."""
+    C, T, layers, vocab = 128, 32, 8, 65
+    head = 3 * C * C + (C * C + C)  # queries, keys, values; the projection
+    feed_forward = (C * 4 * C + 4 * C) + (4 * C * C + C)
+    block = head + feed_forward + 2 * 2 * C  # two LayerNorms
+    expected = vocab * C + T * C + layers * block + 2 * C + (C * vocab + vocab)
+    model = GPT(PRESETS["gpt"].model)
+    assert sum(p.numel() for p in model.parameters()) == expected == 1_604_161
+
+
+def test_attention_is_the_lectures():
+    """The block's attention against the lecture's, written out head by head."""
+    model = make_model("lecture", V)
+    attention = model.blocks[0].attention
+    x = torch.randn(1, 9, 16)
+    heads, size = [], 8
+    for h in range(2):
+        rows = slice(h * size, (h + 1) * size)
+        q, k, v = (
+            x @ layer.weight[rows].T for layer in (attention.query, attention.key, attention.value)
+        )
+        affinity = q @ k.transpose(-2, -1) * size**-0.5
+        affinity = affinity.masked_fill(torch.tril(torch.ones(9, 9)) == 0, -math.inf)
+        heads.append(F.softmax(affinity, dim=-1) @ v)
+    expected = attention.proj(torch.cat(heads, dim=-1))
+    got = attention(x, model.mask[:9, :9], None, None, 0)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rotated_products_depend_on_the_distance_only():
+    cos, sin = rotary_angles(32, 8)
+    q, k = torch.randn(2, 8)
+    turned_q, turned_k = (rotate(x.expand(1, 1, 32, 8), cos, sin)[0, 0] for x in (q, k))
+    products = turned_q @ turned_k.T  # (32, 32)
+    for distance in (0, 3, 11):
+        diagonal = products.diagonal(-distance)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(turned_q.norm(dim=-1), q.norm().expand(32))
+
+
+def test_todays_network_starts_as_a_uniform_guess():
+    logits = GPT(GPTConfig(vocab_size=V, block_size=16, n_layer=2, n_head=2, n_embd=16))(ids(2, 16))
+    loss = F.cross_entropy(logits.flatten(0, 1), ids(2, 16).flatten())
+    assert loss.item() == pytest.approx(math.log(V))
+
+
+@pytest.mark.parametrize("name", list(LECTURE))
+def test_every_option_of_the_network_matters(name):
+    base = make_model("today", V)
+    changed = make_model("today", V, **{name: LECTURE[name]})
+    same_shapes = [p.shape for p in base.parameters()] == [p.shape for p in changed.parameters()]
+    assert not same_shapes or not base(ids(1, 16)).allclose(changed(ids(1, 16)))

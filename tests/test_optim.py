@@ -1,0 +1,67 @@
+import pytest
+import torch
+from conftest import make_model, small_training
+
+from charlm.config import TrainConfig
+from charlm.optim import Muon, lr_scale, make_optimizers, orthogonalize
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 16), (3, 8, 32), (3, 32, 8)])
+def test_orthogonalized_matrices_have_singular_values_near_one(shape):
+    values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
+    assert values.min() > 0.3
+    assert values.max() < 1.3
+
+
+def test_orthogonalizing_keeps_singular_vectors():
+    matrix = torch.randn(1, 12, 12)
+    u, _, vh = torch.linalg.svd(matrix[0])
+    aligned = u.T @ orthogonalize(matrix)[0] @ vh.T
+    assert aligned.diagonal().min() > 0.3
+    assert (aligned - aligned.diagonal().diag()).abs().max() < 1e-3
+
+
+def test_muon_agrees_with_the_one_in_torch():
+    """torch.optim.Muon computes in bfloat16, so agreement is to within its rounding."""
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(24, 12)), torch.nn.Parameter(torch.randn(12, 12))]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    a = Muon(ours, lr=0.1, momentum=0.9, weight_decay=0.1)
+    b = torch.optim.Muon(theirs, lr=0.1, momentum=0.9, weight_decay=0.1)
+    for _ in range(5):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        a.step()
+        b.step()
+    for p, q in zip(ours, theirs, strict=True):
+        assert (p - q).abs().max() < 0.02 * p.abs().max()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("name", ["bigram", "lecture", "today"])
+def test_every_weight_has_one_optimizer(name, optimizer):
+    model = make_model(name, 11)
+    optimizers = make_optimizers(model, small_training(optimizer=optimizer))
+    moved = [p for o in optimizers for group in o.param_groups for p in group["params"]]
+    assert len(moved) == len(set(moved))
+    assert set(moved) == set(model.parameters())
+    if optimizer == "muon" and name != "bigram":
+        assert all(p.ndim == 2 for p in optimizers[1].param_groups[0]["params"])
+
+
+def test_the_learning_rate_rises_stays_and_falls():
+    config = TrainConfig(steps=100, warmup_steps=9, decay="linear", decay_fraction=0.5)
+    scales = [lr_scale(step, config) for step in range(100)]
+    assert scales[0] == pytest.approx(0.1)
+    assert scales[9:50] == [1.0] * 41
+    assert scales[75] == pytest.approx(0.5)
+    assert scales[99] == pytest.approx(0.02)
+    assert scales[50:] == sorted(scales[50:], reverse=True)
+
+
+def test_cosine_and_constant_schedules():
+    cosine = TrainConfig(steps=100, decay="cosine", decay_fraction=1.0)
+    assert lr_scale(50, cosine) == pytest.approx(0.5)
+    assert lr_scale(99, cosine) < 0.01
+    assert lr_scale(99, TrainConfig(steps=100, decay="constant")) == 1.0

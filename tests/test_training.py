@@ -1,0 +1,193 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import SMALL, describe, make_model, small_training
+
+from charlm.config import ConfigError
+from charlm.training import Trainer, TrainerState, choose_precision, windows
+
+
+def make_trainer(corpus, tokenizer, start=None, name="today", dropout=0.1, **changes):
+    options = {} if name == "bigram" else {"dropout": dropout}
+    model = describe(name, tokenizer.vocab_size, **options).build()
+    return Trainer(small_training(**changes), model, corpus, tokenizer, start)
+
+
+def run(trainer):
+    return list(trainer.events())
+
+
+def without_times(events):
+    volatile = {"time", "chars_per_second"}
+    return [(e.event, {k: v for k, v in vars(e).items() if k not in volatile}) for e in events]
+
+
+def test_the_events_of_a_run_in_order(corpus, tokenizer):
+    events = run(make_trainer(corpus, tokenizer, steps=6, eval_interval=4, log_interval=2))
+    assert [(e.event, e.step) for e in events] == [
+        ("start", 0),
+        ("eval", 0),
+        ("save", 0),
+        ("step", 2),
+        ("step", 4),
+        ("eval", 4),
+        ("save", 4),
+        ("step", 6),
+        ("eval", 6),
+        ("save", 6),
+        ("end", 6),
+    ]
+    assert events[-1].reason == "finished"
+    assert events[0].data == {"name": corpus.name, "sha256": corpus.sha256}
+    times = [e.time for e in events]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("name", ["bigram", "lecture", "today"])
+def test_training_lowers_the_validation_loss(name, corpus, tokenizer):
+    rate = {"learning_rate": 0.1} if name == "bigram" else {}
+    trainer = make_trainer(corpus, tokenizer, name=name, steps=60, eval_interval=60, **rate)
+    first, last = (e for e in run(trainer) if e.event == "eval")
+    assert last.val_loss < first.val_loss - 0.5
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+@pytest.mark.parametrize("stop_at", [4, 5])
+def test_a_resumed_run_is_the_uninterrupted_one(corpus, tokenizer, optimizer, ema_decay, stop_at):
+    options = {"optimizer": optimizer, "ema_decay": ema_decay, "log_interval": 1}
+    whole = make_trainer(corpus, tokenizer, **options)
+    expected = run(whole)
+
+    first, seen = make_trainer(corpus, tokenizer, **options), []
+    for event in first.events():
+        seen.append(event)
+        if event.event == "step" and event.step == stop_at:
+            first.stop()
+    assert (seen[-1].event, seen[-1].reason) == ("end", "stopped")
+    saved = first.state()
+    copies = {name: tensor.clone() for name, tensor in saved.tensors.items()}
+    second = make_trainer(
+        corpus, tokenizer, TrainerState(saved.step, saved.time, copies), **options
+    )
+    seen = [e for e in seen if e.event not in ("save", "end")]
+    seen += [e for e in run(second) if e.event not in ("start", "save")]
+    assert without_times(seen) == without_times(e for e in expected if e.event != "save")
+    for kept in ("model", "kept_model"):
+        a, b = getattr(whole, kept).state_dict(), getattr(second, kept).state_dict()
+        assert all(a[name].equal(b[name]) for name in a)
+
+
+def test_the_whole_validation_split_is_evaluated(corpus, tokenizer):
+    trainer = make_trainer(corpus, tokenizer)
+    trainer.model.load_state_dict(make_model("today", tokenizer.vocab_size).state_dict())
+    ids = trainer.val_ids
+    assert (len(ids) - 1) % SMALL["block_size"] != 0, "the text should leave a shorter last window"
+    losses = []
+    with torch.no_grad():
+        for start in range(0, len(ids) - 1, 16):
+            x, y = ids[start : start + 17][:-1], ids[start : start + 17][1:]
+            logits = trainer.model.eval()(x.unsqueeze(0))[0]
+            losses += F.cross_entropy(logits, y, reduction="none").tolist()
+    assert len(losses) == len(ids) - 1
+    assert trainer._evaluate()["val_loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 8, 9, 10, 40, 41])
+def test_windows_cover_every_target_once(n):
+    batches = list(windows(torch.arange(n), 8, 2))
+    assert torch.cat([y.flatten() for _, y in batches]).tolist() == list(range(1, n))
+    assert all(y.equal(x + 1) for x, y in batches)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_failed(corpus, tokenizer):
+    trainer = make_trainer(
+        corpus, tokenizer, optimizer="adamw", learning_rate=1e30, grad_clip=0.0, dropout=0.0
+    )
+    events, good = [], None
+    for event in trainer.events():
+        events.append(event)
+        if event.event == "save":
+            good = trainer.state().step
+    assert (events[-1].event, events[-1].reason) == ("end", "failed")
+    assert "not finite" in events[-1].message
+    assert good == 0
+    assert all(math.isfinite(e.loss) for e in events if e.event == "step")
+
+
+def test_stored_precision_is_the_evaluated_one(corpus, tokenizer):
+    trainer = make_trainer(corpus, tokenizer, store="bf16")
+    run(trainer)
+    for p, kept in zip(trainer.model.parameters(), trainer.kept_model.parameters(), strict=True):
+        assert kept.equal(p.bfloat16().float())
+
+
+def test_an_average_of_weights_lags_behind(corpus, tokenizer):
+    trainer = make_trainer(corpus, tokenizer, ema_decay=0.9)
+    run(trainer)
+    a, b = trainer.model.state_dict(), trainer.kept_model.state_dict()
+    assert any(not a[name].equal(b[name]) for name in a)
+
+
+def test_a_text_shorter_than_the_context_is_refused(corpus, tokenizer):
+    model = describe("today", tokenizer.vocab_size, block_size=10_000).build()
+    with pytest.raises(ConfigError, match="block_size is 10000; this text's training split of"):
+        Trainer(small_training(), model, corpus, tokenizer)
+
+
+def test_compiled_training_agrees_with_eager(corpus, tokenizer):
+    options = {"dropout": 0.0, "steps": 4, "eval_interval": 4}
+    eager = make_trainer(corpus, tokenizer, **options)
+    run(eager)
+    compiled = make_trainer(corpus, tokenizer, compile="on", **options)
+    start = run(compiled)[0]
+    assert start.compiled, start.notes
+    for p, q in zip(eager.model.parameters(), compiled.model.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-2, atol=1e-3)
+
+
+def test_without_a_compiler_it_says_so_once_and_goes_on(corpus, tokenizer, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    torch._dynamo.reset()
+    trainer = make_trainer(corpus, tokenizer, compile="on", steps=2)
+    start, *_, end = run(trainer)
+    assert not start.compiled
+    assert len(start.notes) == 1
+    assert "without torch.compile" in start.notes[0]
+    assert end.reason == "finished"
+
+
+def test_a_short_run_is_not_compiled_by_itself(corpus, tokenizer):
+    start = next(make_trainer(corpus, tokenizer, compile="auto").events())
+    assert not start.compiled
+    assert not start.notes
+
+
+def test_precision_is_what_was_asked_for():
+    cpu = torch.device("cpu")
+    assert choose_precision("fp32", cpu) == "fp32"
+    assert choose_precision("bf16", cpu) == "bf16"
+    assert choose_precision("auto", cpu) in ("fp32", "bf16")
+    assert choose_precision("auto", torch.device("mps")) == "fp32"
+
+
+def test_bf16_training_works(corpus, tokenizer):
+    first, last = (
+        e
+        for e in run(make_trainer(corpus, tokenizer, precision="bf16", steps=20, eval_interval=20))
+        if e.event == "eval"
+    )
+    assert last.val_loss < first.val_loss
+
+
+def test_the_module_draws_nothing_from_hidden_state(corpus, tokenizer):
+    torch.manual_seed(1)
+    a = make_trainer(corpus, tokenizer)
+    run(a)
+    torch.manual_seed(2)
+    b = make_trainer(corpus, tokenizer)
+    run(b)
+    assert all(p.equal(q) for p, q in zip(a.model.parameters(), b.model.parameters(), strict=True))
