@@ -119,18 +119,17 @@ def new_run(args):
     """A fresh model directory and a trainer at step 0; what `train` takes."""
     preset = PRESETS[args.preset]
     training = change(preset.training, args, TrainConfig)
-    change(preset.model, args, GPTConfig)  # complain of a bad size before fetching a text
+    model_config = change(preset.model, args, GPTConfig)
     device = choose_device(args.device)
     corpus = load_corpus(args.data)
+    corpus.check_room(model_config.block_size)
     tokenizer = CharTokenizer.fit(corpus.text)
-    model_config = dataclasses.replace(
-        change(preset.model, args, GPTConfig), vocab_size=tokenizer.vocab_size
-    )
+    model_config = dataclasses.replace(model_config, vocab_size=tokenizer.vocab_size)
     data = {"name": corpus.name, "sha256": corpus.sha256}
     description = checkpoint.Description(preset.kind, model_config, training, data)
     model = description.build()
     trainer = Trainer(training, model, corpus, tokenizer, device=device)
-    directory = CHECKPOINTS / (check_name(args.name) if args.name else free_name(args.preset))
+    directory = CHECKPOINTS / (name_of(args, free_name))
     try:
         checkpoint.create(directory, description, model, tokenizer)
     except FileExistsError:
@@ -142,7 +141,7 @@ def new_run(args):
 
 def resume_run(args):
     """An existing model directory and a trainer where it was saved last; what `train` takes."""
-    directory = CHECKPOINTS / (check_name(args.name) if args.name else newest_name(args.preset))
+    directory = CHECKPOINTS / (name_of(args, newest_name))
     if not checkpoint.is_model_directory(directory):
         raise CharlmError(f"there is no run {directory} to resume")
     old = checkpoint.load_description(directory)
@@ -187,8 +186,9 @@ def choose_device(name):
     return torch.device(name)
 
 
-def check_name(name):
-    """`name`, if it can be a directory's; nothing that is typed becomes a path."""
+def name_of(args, default):
+    """The run's name, given or by `default(preset)`; nothing that is typed becomes a path."""
+    name = default(args.preset) if args.name is None else args.name
     if not checkpoint.SLUG.fullmatch(name):
         raise CharlmError(
             f"{name!r} cannot be a run's name; use up to 64 of a-z, 0-9, '-', '_' and '.',"

@@ -246,7 +246,7 @@ PRESETS = {
         "gpt",
         GPTConfig(block_size=192, n_layer=6, n_head=6, n_embd=192, dropout=0.15),
         TrainConfig(
-            steps=2500,
+            steps=1500,
             batch_size=21,
             muon_learning_rate=0.025,
             eval_interval=250,

@@ -31,6 +31,15 @@ class Corpus:
     sha256: str
     text: str
 
+    def check_room(self, block_size):
+        """Raise DataError unless the training split has a window of `block_size` characters."""
+        n_train = int(0.9 * len(self.text))
+        if n_train <= block_size:
+            raise DataError(
+                f"block_size is {block_size}, but nine tenths of {self.name}, which are for"
+                f" training, have {n_train} characters; choose a smaller block_size"
+            )
+
     def split(self, tokenizer):
         """First 90 % and last 10 % as ids: two int64 tensors, (N_train,) and (N_val,)."""
         ids = torch.tensor(tokenizer.encode(self.text))

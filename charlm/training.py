@@ -10,7 +10,6 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from charlm.config import ConfigError
 from charlm.data import batch, fold_in
 from charlm.optim import lr_scale, make_optimizers
 
@@ -101,15 +100,11 @@ class Trainer:
     def __init__(self, config, model, corpus, tokenizer, start=None, device="cpu"):
         """`config`: TrainConfig. `start`: the TrainerState to go on from; None begins anew.
 
-        Raises ConfigError if the text is too short for the model's block_size.
+        Raises DataError if the text is too short for the model's block_size.
         """
         self.config, self.corpus, self.device = config, corpus, torch.device(device)
+        corpus.check_room(model.config.block_size)
         self.train_ids, self.val_ids = corpus.split(tokenizer)
-        if len(self.train_ids) <= model.config.block_size:
-            raise ConfigError(
-                f"block_size is {model.config.block_size}; this text's training split of"
-                f" {len(self.train_ids)} characters needs it to be smaller"
-            )
         self.model = model.to(self.device)
         self.kept_model = copy.deepcopy(self.model)
         self.average = [p.detach().clone() for p in self.model.parameters()]

@@ -1,9 +1,14 @@
 """What many tests share: a small text made on the spot, small models, a small trained run."""
 
+import json
+import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,7 +20,23 @@ from charlm.data import Corpus, read_corpus
 from charlm.tokenizer import CharTokenizer
 
 REPOSITORY = Path(__file__).parent.parent
-WORDS = "the king of all our sorrow hath no crown but love and war my lord".split()
+WORDS = [
+    "the",
+    "king",
+    "of",
+    "all",
+    "our",
+    "sorrow",
+    "hath",
+    "no",
+    "crown",
+    "but",
+    "love",
+    "and",
+    "war",
+    "my",
+    "lord",
+]
 
 LECTURE = {
     "position": "learned",
@@ -142,3 +163,67 @@ def trained_copy(trained, tmp_path):
 @pytest.fixture
 def long_corpus():
     return Corpus("made", "0" * 64, make_text(400))
+
+
+class App:
+    """app.py, served from a folder of its own with the model directories given."""
+
+    def __init__(self, folder, checkpoints):
+        (folder / "app.py").symlink_to(REPOSITORY / "app.py")
+        (folder / "checkpoints").symlink_to(checkpoints)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url, self.log, self.calls = (
+            f"http://127.0.0.1:{port}/",
+            folder / "log",
+            folder / "calls",
+        )
+        (folder / "sitecustomize.py").write_text(WATCH_THE_NETWORK)
+        env = os.environ | {"GRADIO_SERVER_PORT": str(port), "PYTHONPATH": str(folder)}
+        env |= {"NETWORK_CALLS": str(self.calls)}
+        with self.log.open("w") as log:
+            command = [sys.executable, str(folder / "app.py")]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
+        self.wait_until_it_serves()
+
+    def wait_until_it_serves(self, seconds=90):
+        for _ in range(seconds * 5):
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                with urllib.request.urlopen(self.url, timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError(f"nothing is served: {self.log.read_text()}")
+
+    def calls_to_elsewhere(self):
+        """Names looked up and addresses connected to that are not this machine's."""
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        here = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "")
+        return [call for call in map(json.loads, lines) if call["host"] not in here]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+WATCH_THE_NETWORK = """
+import json, os, sys
+def watch(event, args):
+    if event in ("socket.getaddrinfo", "socket.connect"):
+        host = args[0] if event == "socket.getaddrinfo" else args[1]
+        host = host[0] if isinstance(host, tuple) else host
+        host = host.decode() if isinstance(host, bytes) else str(host or "")
+        if not host.startswith("/"):
+            with open(os.environ["NETWORK_CALLS"], "a") as file:
+                file.write(json.dumps({"event": event, "host": host}) + "\\n")
+sys.addaudithook(watch)
+"""
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory, trained):
+    app = App(tmp_path_factory.mktemp("app"), trained)
+    yield app
+    app.stop()

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from conftest import SMALL, describe, make_model, small_training
 
-from charlm.config import ConfigError
+from charlm.data import DataError
 from charlm.training import Trainer, TrainerState, choose_precision, windows
 
 
@@ -133,7 +133,7 @@ def test_an_average_of_weights_lags_behind(corpus, tokenizer):
 
 def test_a_text_shorter_than_the_context_is_refused(corpus, tokenizer):
     model = describe("today", tokenizer.vocab_size, block_size=10_000).build()
-    with pytest.raises(ConfigError, match="block_size is 10000; this text's training split of"):
+    with pytest.raises(DataError, match="block_size is 10000, but nine tenths of small"):
         Trainer(small_training(), model, corpus, tokenizer)
 
 

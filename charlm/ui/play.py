@@ -1,5 +1,7 @@
 """The Play tab: a prompt, a choice of models, and a page of verse that is written as you watch."""
 
+from dataclasses import dataclass
+from functools import partial
 from html import escape
 
 import gradio as gr
@@ -23,75 +25,126 @@ BLURBS = {
 }
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What the visitor sets; `settings` in the order that writer.sample_config takes them."""
+
+    model: gr.Radio
+    blurb: gr.HTML
+    prompt: gr.Textbox
+    chips: list
+    start: gr.Button
+    stop: gr.Button
+    notice: gr.HTML
+    settings: list
+
+
+class Turns:
+    """Who writes for which visitor: a new performance ends the one before it."""
+
+    def __init__(self):
+        self._latest = {}  # session -> the performance that may go on
+
+    def take(self, session):
+        self._latest[session] = turn = object()
+        return turn
+
+    def holds(self, session, turn):
+        return self._latest.get(session) is turn
+
+    def superseded(self, session, turn):
+        return self._latest.get(session, turn) is not turn
+
+    def end(self, session):
+        self._latest.pop(session, None)
+
+
 def build(library, default):
-    """The tab's components and events, in the Blocks being built."""
+    """The tab, in the Blocks being built; returns the picker of models."""
     with gr.Row(elem_id="play"):
         with gr.Column(scale=2, min_width=300, elem_id="desk"):
-            model = gr.Radio(library.names(), value=default, label="The player", elem_id="model")
-            blurb = gr.HTML(portrait_html(library, default), elem_id="blurb")
-            prompt = gr.Textbox(
-                OPENINGS["Romeo"],
-                label="The first words",
-                placeholder="Leave this empty and the player opens the scene.",
-                lines=3,
-                max_lines=8,
-                elem_id="prompt",
-            )
-            with gr.Row(elem_id="openings"):
-                chips = [gr.Button(name, size="sm", elem_classes="chip") for name in OPENINGS]
-            with gr.Row(elem_id="cues"):
-                start = gr.Button("Generate", variant="primary", elem_id="write")
-                stop = gr.Button("Stop", variant="stop", elem_id="stop", visible=False)
-            notice = gr.HTML(elem_id="notice")
-            settings = stage_directions()
+            desk = build_desk(library, default)
         with gr.Column(scale=3, min_width=320, elem_id="stage"):
             verse = gr.HTML(opening_html(library, default), elem_id="verse")
             with gr.Row(elem_id="foot"):
                 status = gr.HTML(opening_status(default), elem_id="status")
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="chip")
+    connect(library, desk, verse, status)
+    return desk.model
 
-    def perform(prompt, model, *settings):
+
+def build_desk(library, default):
+    """The controls, from the first decision to the last."""
+    return Desk(
+        model=gr.Radio(library.names(), value=default, label="The player", elem_id="model"),
+        blurb=gr.HTML(portrait_html(library, default), elem_id="blurb"),
+        prompt=gr.Textbox(
+            OPENINGS["Romeo"],
+            label="The first words",
+            placeholder="Leave this empty and the player opens the scene.",
+            lines=3,
+            max_lines=8,
+            elem_id="prompt",
+        ),
+        chips=build_chips(),
+        start=gr.Button("Generate", variant="primary", elem_id="write"),
+        stop=gr.Button("Stop", variant="stop", elem_id="stop", visible=False),
+        notice=gr.HTML(elem_id="notice"),
+        settings=build_settings(),
+    )
+
+
+def build_chips():
+    with gr.Row(elem_id="openings"):
+        return [gr.Button(name, size="sm", elem_classes="chip") for name in OPENINGS]
+
+
+def connect(library, desk, verse, status):
+    """What happens when: everything that a visitor expects to hear at once is heard at once."""
+    turns = Turns()
+
+    def perform(request: gr.Request, prompt, model, *settings):
         with clear_errors():
             config = writer.sample_config(*settings)
-            for draft in writer.write(library, prompt, model, config):
+            session = request.session_hash
+            turn, first = turns.take(session), True
+            going = partial(turns.holds, session, turn)
+            for draft in writer.write(library, prompt, model, config, going):
+                if turns.superseded(session, turn):
+                    return
                 html = play_html(draft.text, draft.given, writing=not draft.done)
-                yield html, status_html(draft, model), notice_html(draft)
+                rest = [gr.skip()] * 3
+                if first or draft.done:
+                    buttons = gr.update(visible=draft.done), gr.update(visible=not draft.done)
+                    rest = [notice_html(draft), *buttons]
+                first = False
+                yield html, status_html(draft, model), *rest
+            turns.end(session)
 
-    page = [verse, status, notice]
-    quick = {"show_progress": "hidden", "api_visibility": "private"}
-    performances = []
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    performance = {
+        "fn": perform,
+        "inputs": [desk.prompt, desk.model, *desk.settings],
+        "outputs": [verse, status, desk.notice, desk.start, desk.stop],
+        "concurrency_limit": None,
+        "trigger_mode": "multiple",
+        **quiet,
+    }
+    gr.on([desk.start.click, desk.prompt.submit], **performance)
+    for chip, words in zip(desk.chips, OPENINGS.values(), strict=True):
+        chosen = chip.click(partial(str, words), None, desk.prompt, queue=False, **quiet)
+        chosen.then(**performance)
+    portrait = partial(portrait_html, library)
+    picked = desk.model.input(portrait, desk.model, desk.blurb, queue=False, **quiet)
+    picked.then(**performance)
 
-    def performs(trigger):
-        """Whatever `trigger` is chained from, write; the Stop button shows for as long."""
-        shown = trigger(
-            lambda: (gr.update(visible=False), gr.update(visible=True)),
-            None,
-            [start, stop],
-            queue=False,
-            **quick,
-        )
-        running = shown.then(
-            perform, [prompt, model, *settings], page, concurrency_limit=None, **quick
-        )
-        running.then(rest, None, [start, stop], queue=False, **quick)
-        performances.append(running)
+    def stop(request: gr.Request):
+        turns.end(request.session_hash)
 
-    def rest():
-        return gr.update(visible=True), gr.update(visible=False)
-
-    performs(start.click)
-    performs(prompt.submit)
-    for chip, words in zip(chips, OPENINGS.values(), strict=True):
-        performs(chip.click(lambda words=words: words, None, prompt, queue=False, **quick).then)
-    described = model.input(
-        lambda name: portrait_html(library, name), model, blurb, queue=False, **quick
-    )
-    performs(described.then)
-    stop.click(rest, None, [start, stop], cancels=performances, queue=False, **quick)
-    return model
+    desk.stop.click(stop, queue=False, **quiet)
 
 
-def stage_directions():
+def build_settings():
     """The sampler's settings, folded away; in the order that writer.sample_config takes them."""
     notes = {name: f.metadata["note"] for name, f in SampleConfig.__dataclass_fields__.items()}
     with gr.Accordion(
@@ -134,8 +187,8 @@ def opening_status(name):
 
 def status_html(draft, model):
     speed = draft.new_chars / max(draft.seconds, 1e-3)
-    told = f"{draft.new_chars:,} characters, {speed:,.0f} a second"
-    return status_line(f"{model} — {told} — seed {draft.seed}")
+    told = f"{draft.new_chars:,} characters, {speed:,.0f} a second, seed {draft.seed}"
+    return status_line(f"{model}: {told}{', stopped' if draft.stopped else ''}")
 
 
 def status_line(text):

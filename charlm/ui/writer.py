@@ -23,7 +23,8 @@ class Draft:
     dropped: str
     seed: int
     seconds: float
-    done: bool
+    done: bool = False
+    stopped: bool = False  # done before all characters were written
 
     @property
     def new_chars(self):
@@ -59,27 +60,30 @@ def check_length(name, text):
         )
 
 
-def write(library, prompt, model, config):
+def write(library, prompt, model, config, going=lambda: True):
     """Yield Drafts of `prompt` continued by the model of that name, the last one done.
 
+    It is over when everything is written, or at the next character once `going()` is false.
     Raises CharlmError for a prompt that is too long or an unknown or unusable model.
     """
     check_length("the prompt", prompt)
     network, tokenizer = library.get(model)
     text, dropped = tokenizer.clean(prompt)
-    given, began = len(text), time.monotonic()
+    given, began, stopped = len(text), time.monotonic(), False
 
-    def draft(done):
-        return Draft(text, given, dropped, config.seed, time.monotonic() - began, done)
+    def draft(**state):
+        return Draft(text, given, dropped, config.seed, time.monotonic() - began, **state)
 
-    yield draft(done=False)
+    yield draft()
     shown = began
     for new_id in engine.decode(network, tokenizer.encode(text or tokenizer.opening), config):
         text += tokenizer.decode([new_id])
+        if stopped := not going():
+            break
         if time.monotonic() - shown > UPDATE_SECONDS:
             shown = time.monotonic()
-            yield draft(done=False)
-    yield draft(done=True)
+            yield draft()
+    yield draft(done=True, stopped=stopped)
 
 
 def score(library, text, model):

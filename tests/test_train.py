@@ -1,0 +1,276 @@
+"""train.py as its users meet it: a command that is stopped, killed, resumed and misused."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+from conftest import SMALL_FLAGS, CommandLine
+
+import charlm
+import train as train_script
+from charlm import checkpoint, runlog
+
+LONG = [*SMALL_FLAGS, "--steps", 400, "--eval-interval", 20, "--log-interval", 5]
+
+
+def log_of(directory):
+    """The events of a run, without what depends on the clock."""
+    events, size = runlog.read(directory)
+    assert size == (directory / runlog.FILE).stat().st_size, "the last line is torn"
+    for event in events:
+        event.pop("time")
+        event.pop("chars_per_second", None)
+    return events
+
+
+def test_a_run_leaves_a_model_that_writes(trained):
+    directory = trained / "small-gpt"
+    names = {p.name for p in directory.iterdir()}
+    files = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert names == {*files, "run.jsonl", "resume"}
+    model, tokenizer = charlm.load(directory)
+    assert charlm.generate(model, tokenizer, "KING:", max_new_chars=20, seed=0).startswith("KING:")
+    events = log_of(directory)
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "start"
+    assert kinds[-1] == "end"
+    assert [e["step"] for e in events if e["event"] == "eval"] == [0, 10, 20, 30]
+    assert kinds.count("sample") == kinds.count("save") == 4
+    assert events[0]["data"]["name"] == "small.txt"
+    assert "/" not in json.dumps(events[0]["data"]), "a path tells strangers about this machine"
+
+
+def test_it_prints_evaluations_as_the_contract_says(train, text_file):
+    done = train("--data", text_file, "--name", "a", *SMALL_FLAGS, "--steps", 4)
+    assert done.returncode == 0
+    losses = next(e for e in log_of(train.checkpoints / "a") if e["event"] == "eval")
+    line = f"step 0: train loss {losses['train_loss']:.4f}, val loss {losses['val_loss']:.4f}"
+    assert line in done.stdout.splitlines()
+
+
+def test_a_name_is_numbered_when_it_is_taken(train, text_file):
+    flags = ["--preset", "bigram", "--data", text_file, "--steps", 1, "--sample-chars", 0]
+    for _ in range(2):
+        assert train(*flags).returncode == 0
+    assert sorted(p.name for p in train.checkpoints.iterdir()) == ["bigram", "bigram-2"]
+    again = train(*flags, "--name", "bigram")
+    assert again.returncode == 2
+    assert "bigram exists; go on with it by --resume, or choose another --name" in again.stderr
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, text_file):
+    """The directory of the run of LONG that nothing interrupted."""
+    train = CommandLine(tmp_path_factory.mktemp("whole"))
+    done = train("--data", text_file, "--name", "whole", *LONG)
+    assert done.returncode == 0, done.stderr
+    return train.checkpoints / "whole"
+
+
+def test_killed_at_any_moment_it_resumes_to_the_same_bits(train, text_file, whole):
+    rng, kills = random.Random(6), 0
+    directory = train.checkpoints / "killed"
+    flags = ["--data", text_file, "--name", "killed", *LONG]
+    while kills < 4:
+        process = train.start(*flags)
+        while not (directory / "run.jsonl").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 1.0))
+        process.kill()
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        charlm.load(directory)
+        flags = ["--data", text_file, "--name", "killed", "--resume"]
+    assert train(*flags).returncode == 0
+
+    weights = "model.safetensors"
+    assert (directory / weights).read_bytes() == (whole / weights).read_bytes()
+    assert log_of(directory) == log_of(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_on_request_it_saves_ends_cleanly_and_resumes(train, text_file, whole, number):
+    process = train.start("--data", text_file, "--name", "stopped", *LONG)
+    for line in process.stdout:
+        if line.startswith("step 20"):
+            process.send_signal(number)
+            break
+    output, _ = process.communicate(timeout=60)
+    directory = train.checkpoints / "stopped"
+    end = log_of(directory)[-1]
+    assert process.returncode == 0, output
+    assert (end["event"], end["reason"]) == ("end", "stopped")
+    assert 20 <= end["step"] < 400
+    assert "train.py --resume --name stopped" in output
+
+    # the text is found again without being named
+    assert train("--name", "stopped", "--resume").returncode == 0
+    weights = "model.safetensors"
+    expected = train.checkpoints / "whole"
+    assert (directory / weights).read_bytes() == (expected / weights).read_bytes()
+    saves = [e for e in log_of(directory) if e["event"] == "save" and e["step"] % 20]
+    assert len(saves) <= 1
+    assert [e for e in log_of(directory) if e not in saves] == log_of(whole)
+
+
+def test_a_finished_run_resumes_to_nothing_and_can_be_lengthened(trained_copy, train):
+    directory = trained_copy / "small-gpt"
+    weights, log = (directory / "model.safetensors").read_bytes(), log_of(directory)
+    done = train("--name", "small-gpt", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert (directory / "model.safetensors").read_bytes() == weights
+    assert log_of(directory) == log
+
+    longer = train("--name", "small-gpt", "--resume", "--steps", 40)
+    assert longer.returncode == 0, longer.stderr
+    events = log_of(directory)
+    assert [e["step"] for e in events if e["event"] == "eval"] == [0, 10, 20, 30, 40]
+    assert events[-1]["step"] == 40
+    assert checkpoint.load_description(directory).training.steps == 40
+
+
+def test_two_at_once_do_not_mix(train, text_file):
+    first = train.start("--data", text_file, "--name", "a", *LONG)
+    while not (train.checkpoints / "a" / "run.jsonl").exists():
+        time.sleep(0.01)
+    second = train("--data", text_file, "--name", "a", "--resume")
+    first.terminate()
+    first.communicate()
+    assert second.returncode == 2
+    assert "is being trained by another process" in second.stderr
+    assert first.returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits on a process's files")
+def test_a_full_disk_ends_the_run_and_loses_nothing(train, text_file):
+    """A limit on files' sizes stands in for the disk's: the weights fit, the state does not."""
+    flags = ["--data", text_file, "--name", "full", *LONG, "--steps", 40]
+
+    import resource
+
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    failed = train(*flags, preexec_fn=small_disk)
+    assert failed.returncode == 1
+    assert "cannot write" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    directory = train.checkpoints / "full"
+    charlm.load(directory)
+    assert not [p for p in directory.rglob("*") if p.name.endswith(".tmp")]
+    assert train("--data", text_file, "--name", "full", "--resume").returncode == 0
+    charlm.load(directory)
+
+
+def test_a_diverging_run_fails_and_keeps_good_weights(train, text_file):
+    flags = ["--optimizer", "adamw", "--learning-rate", "1e30", "--grad-clip", "0"]
+    done = train("--data", text_file, "--name", "wild", *SMALL_FLAGS, *flags, "--steps", 50)
+    assert done.returncode == 1
+    assert "not finite" in done.stdout
+    assert log_of(train.checkpoints / "wild")[-1]["reason"] == "failed"
+    charlm.load(train.checkpoints / "wild")
+
+
+class InThisProcess:
+    """train.py called rather than started, which is quicker where that makes no difference."""
+
+    def __init__(self, folder, monkeypatch, capsys):
+        self.folder, self.checkpoints = folder, folder / "checkpoints"
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        monkeypatch.setattr(train_script, "CHECKPOINTS", self.checkpoints)
+
+    def __call__(self, *args):
+        self.monkeypatch.setattr("sys.argv", ["train.py", *args])
+        try:
+            status = train_script.main()
+        except SystemExit as left:
+            status = left.code
+        return status, self.capsys.readouterr().err
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    return InThisProcess(tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--steps", "-1"], "steps is -1; it must be 1 or more"),
+        (["--preset", "nope"], "invalid choice: 'nope'"),
+        (["--n_embd", "130", "--n_head", "4"], "n_embd is 130; it must be divisible by n_head=4"),
+        (["--data", "missing.txt"], "cannot read the text missing.txt: No such file"),
+        (["--data", "{folder}"], "Is a directory"),
+        (["--name", "../x"], "'../x' cannot be a run's name"),
+        (["--name", "a b"], "'a b' cannot be a run's name"),
+        (["--name", ""], "'' cannot be a run's name"),
+        (["--resume", "--name", "none"], "there is no run"),
+        (["--resume"], "there is no run of fast to resume"),
+        (["--device", "tpu"], "there is no device 'tpu' on this machine"),
+        (["--preset", "bigram", "--n-layer", "2"], "this model has no option n_layer"),
+        (["--block-size", "100000"], "block_size is 100000, but nine tenths of small.txt"),
+        (["--learning-rate", "nan"], "learning_rate is nan"),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence(here, text_file, flags, message):
+    flags = [flag.format(folder=here.folder) for flag in flags]
+    data = [] if "--data" in flags else ["--data", str(text_file)]
+    status, told = here(*data, *flags)
+    assert status == 2
+    assert message in told
+    assert not here.checkpoints.exists() or not list(here.checkpoints.iterdir())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"ten chars.", b"\0\1" * 999, b"caf\xe9 " * 500],
+    ids=["empty", "10", "binary", "latin-1"],
+)
+def test_a_bad_text_gets_one_clear_sentence(here, raw):
+    path = here.folder / "bad.txt"
+    path.write_bytes(raw)
+    status, told = here("--data", str(path))
+    assert status == 2
+    assert len(told.strip().splitlines()) == 1
+    assert "bad.txt" in told
+
+
+def test_bad_input_shows_no_traceback(train):
+    done = train("--data", "missing.txt")
+    assert done.returncode == 2
+    assert done.stderr == "train.py: cannot read the text missing.txt: No such file or directory\n"
+
+
+def test_resuming_checks_what_it_resumes(trained_copy, train, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("another text entirely. " * 100)
+    wrong = train("--name", "small-gpt", "--resume", "--data", other)
+    assert wrong.returncode == 2
+    assert "was trained on small.txt, another text" in wrong.stderr
+    reshaped = train("--name", "small-gpt", "--resume", "--n-layer", 3)
+    assert reshaped.returncode == 2
+    assert "has its shape already" in reshaped.stderr
+    (trained_copy / "small-gpt" / "config.json").write_text("{")
+    broken = train("--name", "small-gpt", "--resume")
+    assert broken.returncode == 2
+    assert "config.json is damaged" in broken.stderr
+
+
+def test_any_alphabet_can_be_learned(train):
+    path = train.folder / "greek.txt"
+    path.write_text("ἄνδρα μοι ἔννεπε, Μοῦσα, 😀 πολύτροπον\n" * 60, encoding="utf-8")
+    done = train("--data", path, "--name", "greek", *SMALL_FLAGS, "--steps", 5)
+    assert done.returncode == 0, done.stderr
+    model, tokenizer = charlm.load(train.checkpoints / "greek")
+    assert charlm.generate(model, tokenizer, "Μοῦσα😀", 5, seed=0).startswith("Μοῦσα😀")
+
+
+def test_every_option_is_a_flag(train):
+    text = train("--help").stdout
+    for config in (charlm.GPT.config_class, checkpoint.TrainConfig):
+        for name in set(config.__dataclass_fields__) - {"vocab_size"}:
+            assert f"--{name.replace('_', '-')}" in text
+            assert f"--{name}" in text

@@ -1,0 +1,66 @@
+import os
+import shutil
+
+import pytest
+
+from charlm import checkpoint
+from charlm.config import CharlmError
+from charlm.ui.library import Library
+
+
+def test_it_lists_bundled_models_first_then_the_newest(model_directory):
+    folder = model_directory.parent
+    for age, name in enumerate(["bigram", "newer", "shakespeare", "older"]):
+        shutil.copytree(model_directory, folder / name)
+        os.utime(folder / name / checkpoint.WEIGHTS, (1e9 - age, 1e9 - age))
+    os.utime(model_directory / checkpoint.WEIGHTS, (2e9, 2e9))
+    (folder / "no-model").mkdir()
+    shutil.copytree(model_directory, folder / ".unfinished")
+    library = Library(folder)
+    assert library.names() == ["shakespeare", "bigram", "small", "newer", "older"]
+    assert library.default() == "shakespeare"
+    assert Library(folder, folder / "older").default() == "older"
+
+
+def test_a_model_is_loaded_once_and_again_when_it_changes(model_directory):
+    library = Library(model_directory.parent)
+    model, _ = library.get("small")
+    assert library.get("small")[0] is model
+    checkpoint.save_weights(model_directory, model)
+    os.utime(model_directory / checkpoint.WEIGHTS, (3e9, 3e9))
+    assert library.get("small")[0] is not model
+
+
+@pytest.mark.parametrize("name", ["none", "", "../small", "small/", None, 3])
+def test_an_unknown_name_is_answered_with_the_known_ones(model_directory, name):
+    with pytest.raises(CharlmError, match=r"there is no model .*; there is: small"):
+        Library(model_directory.parent).get(name)
+
+
+def test_without_any_model_it_says_how_to_get_one(tmp_path):
+    with pytest.raises(CharlmError, match=r"train one with train\.py"):
+        Library(tmp_path).default()
+    with pytest.raises(CharlmError, match="is not a model directory"):
+        Library(tmp_path, tmp_path / "some")
+
+
+def test_a_portrait_comes_from_config_and_log(trained):
+    portrait = Library(trained).portrait("small-gpt")
+    assert (portrait.kind, portrait.block_size) == ("gpt", 16)
+    assert portrait.parameters > 1000
+    assert 0 < portrait.val_loss < 5
+    assert portrait.sample
+
+
+def test_a_model_without_a_log_still_has_a_portrait(model_directory):
+    portrait = Library(model_directory.parent).portrait("small")
+    assert (portrait.parameters, portrait.val_loss, portrait.sample) == (None, None, "")
+
+
+def test_a_damaged_model_fails_alone(model_directory):
+    shutil.copytree(model_directory, model_directory.parent / "broken")
+    (model_directory.parent / "broken" / checkpoint.WEIGHTS).write_bytes(b"torn")
+    library = Library(model_directory.parent)
+    with pytest.raises(CharlmError, match="damaged"):
+        library.get("broken")
+    assert library.get("small")
