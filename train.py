@@ -1,6 +1,7 @@
 """Train a character-level language model: `python train.py --preset fast`."""
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import re
@@ -90,13 +91,12 @@ def add_option_flags(group, config_class):
         names = [f"--{f.name}"]
         if "_" in f.name:
             names.insert(0, "--" + f.name.replace("_", "-"))
-        kind = {"action": argparse.BooleanOptionalAction} if f.type is bool else {"type": f.type}
-        if choices := f.metadata["choices"]:
-            kind["choices"] = choices
-        else:
-            kind["metavar"] = f.type.__name__.upper()
         if f.type is bool:
-            del kind["metavar"]
+            kind = {"action": argparse.BooleanOptionalAction}
+        elif choices := f.metadata["choices"]:
+            kind = {"choices": choices}
+        else:
+            kind = {"type": f.type, "metavar": f.type.__name__.upper()}
         group.add_argument(*names, default=argparse.SUPPRESS, help=f.metadata["note"], **kind)
 
 
@@ -127,7 +127,10 @@ def new_run(args):
     model_config = dataclasses.replace(model_config, vocab_size=tokenizer.vocab_size)
     data = {"name": corpus.name, "sha256": corpus.sha256}
     description = checkpoint.Description(preset.kind, model_config, training, data)
-    model = description.build()
+    try:
+        model = description.build()
+    except RuntimeError:  # what torch raises when memory is refused
+        raise CharlmError(f"a model of this size does not fit in memory: {model_config}") from None
     trainer = Trainer(training, model, corpus, tokenizer, device=device)
     directory = CHECKPOINTS / (name_of(args, free_name))
     try:
@@ -227,12 +230,17 @@ def train(run):
                 log.append(event)
             screen.show(event)
 
-        for event in trainer.events():
-            tell(event)
-            if event.event == "eval" and trainer.config.sample_chars:
-                tell(write_sample(run, event.step))
-            elif event.event == "save":
-                checkpoint.save_progress(run.directory, trainer, log, run.data_path)
+        try:
+            for event in trainer.events():
+                tell(event)
+                if event.event == "eval" and trainer.config.sample_chars:
+                    tell(write_sample(run, event.step))
+                elif event.event == "save":
+                    checkpoint.save_progress(run.directory, trainer, log, run.data_path)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # a full disk may still have room for a line
+                log.append(trainer.failed(f"cannot write: {error.strerror}"))
+            raise
     return 1 if event.reason == "failed" else 0
 
 

@@ -211,18 +211,23 @@ class Trainer:
             notes=tuple(self.notes),
         )
 
-    def _diverged(self):
-        message = f"the loss is not finite at step {self.step}; try a smaller learning rate"
+    def failed(self, message):
+        """The event that ends the run because of what `message` says."""
         return self._now(End, reason="failed", message=message)
+
+    def _diverged(self):
+        return self.failed(
+            f"the loss is not finite at step {self.step}; try a smaller learning rate"
+        )
 
     def _compile(self):
         """Compile the blocks if asked to and able to, on a first batch; otherwise say why not."""
         wanted = self.config.compile == "on" or (
             self.config.compile == "auto"
-            and self.config.steps - self.step >= COMPILE_FROM
+            and self.config.steps >= COMPILE_FROM  # not what is left: a resumed run rounds alike
             and self.device.type in ("cpu", "cuda")
         )
-        if not wanted or not len(self.model.blocks):
+        if not wanted or not len(self.model.blocks) or self.step == self.config.steps:
             return
         for block in self.model.blocks:
             block.compile()  # the same code in each, so it is compiled once

@@ -160,6 +160,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(train, text_file):
     assert "Traceback" not in failed.stderr
     directory = train.checkpoints / "full"
     charlm.load(directory)
+    assert log_of(directory)[-1]["message"] == "cannot write: File too large"
     assert not [p for p in directory.rglob("*") if p.name.endswith(".tmp")]
     assert train("--data", text_file, "--name", "full", "--resume").returncode == 0
     charlm.load(directory)
@@ -213,6 +214,7 @@ def here(tmp_path, monkeypatch, capsys):
         (["--preset", "bigram", "--n-layer", "2"], "this model has no option n_layer"),
         (["--block-size", "100000"], "block_size is 100000, but nine tenths of small.txt"),
         (["--learning-rate", "nan"], "learning_rate is nan"),
+        (["--n-embd", "4000000"], "a model of this size does not fit in memory"),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(here, text_file, flags, message):

@@ -1,6 +1,7 @@
 """The page. `build` makes it, `look` dresses it; nothing here runs before they are called."""
 
 import gradio as gr
+import torch
 
 from charlm.ui import api, play
 from charlm.ui.library import Library
@@ -23,6 +24,9 @@ def build(directory, model=None):
     `model`: a model directory to start with; None starts with the first one listed. Raises
     CharlmError if it is not a model directory or there is none at all.
     """
+    # a character's matrices are too small to share out: on a busy machine two threads that wait
+    # for each other at every product write at a third of the speed of one
+    torch.set_num_threads(1)
     library = Library(directory, model)
     default = library.default()
     with gr.Blocks(title="charlm", analytics_enabled=False) as page:

@@ -71,7 +71,8 @@ def theme():
     """Gradio's bare theme in the play's colours; what variables cannot say is in look.css."""
     day = {name: colour for name, (colour, _) in COLOURS.items()}
     night = {f"{name}_dark": colour for name, (_, colour) in COLOURS.items()}
-    return gr.themes.Base(font=SERIF, font_mono=SERIF, text_size="lg").set(**day, **night, **SHAPES)
+    base = gr.themes.Base(neutral_hue="stone", font=SERIF, font_mono=SERIF, text_size="lg")
+    return base.set(**day, **night, **SHAPES)
 
 
 def font_faces():

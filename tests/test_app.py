@@ -1,0 +1,128 @@
+"""app.py as a script meets it: started as a command, called through its HTTP API."""
+
+import json
+import math
+import subprocess
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+from conftest import REPOSITORY
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+import charlm
+
+QUICK = {"model": "small-gpt", "max_new_chars": 30, "seed": 1, "api_name": "/generate"}
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    return Client(app.url, verbose=False)
+
+
+def test_models_are_listed(client):
+    assert client.predict(api_name="/models") == ["small-gpt"]
+
+
+def test_generate_gives_what_the_package_gives(client, trained):
+    model, tokenizer = charlm.load(trained / "small-gpt")
+    settings = {"temperature": 0.9, "top_k": 9, "top_p": 0.95, "min_p": 0.01, "seed": 5}
+    expected = charlm.generate(model, tokenizer, "KING:\n", 60, **settings)
+    got = client.predict(
+        prompt="KING:\n", model="small-gpt", max_new_chars=60, api_name="/generate", **settings
+    )
+    assert got == expected
+
+
+def test_generate_streams_the_text_so_far(client):
+    texts = list(client.submit(prompt="KING:\n", **(QUICK | {"max_new_chars": 3000})))
+    assert len(texts) > 5
+    assert all(b.startswith(a) for a, b in pairwise(texts))
+    assert len(texts[-1]) == len("KING:\n") + 3000
+
+
+def test_a_seed_of_minus_one_is_random(client):
+    texts = {client.predict(prompt="KING", **(QUICK | {"seed": -1})) for _ in range(3)}
+    assert len(texts) == 3
+
+
+def test_score_has_the_shape_of_the_contract(client):
+    result = client.predict(text="KING:\nthe king", model="small-gpt", api_name="/score")
+    assert result.keys() == {"bits_per_char", "chars"}
+    assert [c["char"] for c in result["chars"]] == list("KING:\nthe king")
+    char, probability = result["chars"][0]["top"][0]
+    assert isinstance(char, str) and 0 < probability <= 1
+    assert result["bits_per_char"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt": "x" * 100_000}, "has 100,000 characters; at most 10,000"),
+        ({"max_new_chars": 0}, "max_new_chars is 0; it must be 1 or more"),
+        ({"max_new_chars": -1}, "max_new_chars is -1"),
+        ({"max_new_chars": 10**9}, "it must be from 1 to 5000"),
+        ({"temperature": -1}, "temperature is -1.0; it must be 0 or more"),
+        ({"top_p": 2}, "top_p is 2.0; it must be from 0 to 1"),
+        ({"model": "hamlet"}, "there is no model 'hamlet'; there is: small-gpt"),
+        ({"model": "../small-gpt"}, "there is no model"),
+        ({"prompt": None}, "must be a text"),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence_and_the_next_request_works(client, changes, message):
+    with pytest.raises(AppError, match=message):
+        client.predict(**({"prompt": "KING"} | QUICK | changes))
+    assert client.predict(prompt="KING", **QUICK).startswith("KING")
+
+
+@pytest.mark.parametrize("prompt", ["", "😀😀", "K\0I\0NG", "K\r\nI", "K" * 9999])
+def test_odd_prompts_are_answered(client, prompt, trained):
+    known = charlm.load(trained / "small-gpt")[1].clean(prompt).text
+    text = client.predict(prompt=prompt, **QUICK)
+    assert text.startswith(known)
+    assert len(text) == len(known) + 30
+
+
+def test_a_temperature_that_is_not_a_number_is_refused(app, client):
+    """gradio_client cannot send NaN, so this goes over plain HTTP."""
+    body = json.dumps({"data": ["KING", "small-gpt", 30, math.nan, 0, 0, 0, 1]}).encode()
+    request = urllib.request.Request(
+        f"{app.url}gradio_api/call/generate", body, {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            event = json.load(response)["event_id"]
+        with urllib.request.urlopen(
+            f"{app.url}gradio_api/call/generate/{event}", timeout=30
+        ) as response:
+            answer = response.read().decode()
+        assert "event: error" in answer
+    except urllib.error.HTTPError as error:
+        assert error.code in (400, 422)
+    assert client.predict(prompt="KING", **QUICK).startswith("KING")
+
+
+def test_several_at_once_get_what_each_would_alone(client):
+    prompts = ["KING", "Queen", "the crown", "love"]
+    alone = [client.predict(prompt=p, **QUICK) for p in prompts]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda p: client.predict(prompt=p, **QUICK), prompts * 3))
+    assert together == alone * 3
+
+
+def test_only_the_contract_is_public(client):
+    names = client.view_api(return_format="dict")["named_endpoints"].keys()
+    assert names == {"/generate", "/models", "/score"}
+
+
+def test_without_a_model_it_says_how_to_get_one(tmp_path):
+    (tmp_path / "app.py").symlink_to(REPOSITORY / "app.py")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "app.py")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "train one with train.py" in done.stderr
+    assert "Traceback" not in done.stderr

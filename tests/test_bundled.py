@@ -1,0 +1,77 @@
+"""The models that come with the repository: there, whole, small enough, and worth hearing."""
+
+import os
+import re
+
+import pytest
+import torch.nn.functional as F
+from conftest import REPOSITORY
+
+import charlm
+from charlm import checkpoint, runlog
+from charlm.data import SHA256, load_corpus
+from charlm.training import windows
+
+BUNDLED = {"bigram": 2.52, "shakespeare": 1.50}  # nats per character that they stay below
+FILES = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "run.jsonl"}
+
+
+@pytest.fixture(scope="module", params=BUNDLED)
+def directory(request):
+    return REPOSITORY / "checkpoints" / request.param
+
+
+def test_the_directory_is_whole_and_small(directory):
+    assert {p.name for p in directory.iterdir()} >= FILES
+    assert all(p.stat().st_size < 10_000_000 for p in directory.iterdir() if p.is_file())
+    model, tokenizer = charlm.load(directory)
+    assert tokenizer.vocab_size == model.config.vocab_size == 65
+
+
+def test_the_log_tells_the_whole_run(directory):
+    events, _ = runlog.read(directory)
+    description = checkpoint.load_description(directory)
+    assert events[0]["event"] == "start"
+    assert (events[-1]["event"], events[-1]["reason"]) == ("end", "finished")
+    assert events[-1]["step"] == description.training.steps
+    assert description.data["sha256"] == SHA256
+    losses = [e["val_loss"] for e in events if e["event"] == "eval"]
+    assert losses[-1] < BUNDLED[directory.name] < losses[0]
+
+
+needs_corpus = pytest.mark.skipif(
+    "CHARLM_DATA" not in os.environ, reason="CHARLM_DATA names no Tiny Shakespeare"
+)
+
+
+@needs_corpus
+def test_the_weights_have_the_loss_that_the_log_claims(directory):
+    model, tokenizer = charlm.load(directory)
+    _, ids = load_corpus().split(tokenizer)
+    total = 0.0
+    for x, y in windows(ids, model.config.block_size, 64):
+        logits = model(x).detach()
+        total += F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum").item()
+    events, _ = runlog.read(directory)
+    claimed = [e["val_loss"] for e in events if e["event"] == "eval"][-1]
+    assert total / (len(ids) - 1) == pytest.approx(claimed, abs=2e-3)
+
+
+@needs_corpus
+def test_most_of_its_words_are_words():
+    """At least 85 % of the words of three letters or more occur in the corpus."""
+    model, tokenizer = charlm.load(REPOSITORY / "checkpoints" / "shakespeare")
+    known = set(words_of(load_corpus().text))
+    written = [
+        word
+        for seed in range(3)
+        for word in words_of(charlm.generate(model, tokenizer, "ROMEO:\n", 1000, 0.8, seed=seed))
+    ]
+    assert len(written) > 200
+    share = sum(word in known for word in written) / len(written)
+    print(f"{share:.1%} of {len(written)} words occur in the corpus")
+    assert share >= 0.85
+
+
+def words_of(text):
+    return re.findall(r"[a-z]{3,}", text.lower())

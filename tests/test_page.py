@@ -1,0 +1,228 @@
+"""The page in a real browser, as a visitor meets it."""
+
+import os
+import re
+import shutil
+from itertools import pairwise
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+QUIET += ["--no-first-run", "--disable-gpu"]
+if hasattr(os, "geteuid") and os.geteuid() == 0:
+    QUIET += ["--no-sandbox"]  # which Chromium asks of the system's administrator
+
+
+@pytest.fixture(scope="module")
+def browser():
+    assert CHROMIUM, "these tests need Chromium; tests/run.sh installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, app, request):
+    """A fresh visitor on the page, who must cause no error and no request to elsewhere."""
+    options = getattr(request, "param", {"viewport": {"width": 1280, "height": 900}})
+    context = browser.new_context(**options)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page, elsewhere, errors = context.new_page(), [], []
+    page.on("request", lambda r: None if is_here(r.url, app) else elsewhere.append(r.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(app.url)
+    expect(page.locator("#write")).to_be_visible(timeout=60_000)
+    yield page
+    context.close()
+    assert elsewhere == []
+    assert errors == []
+    assert app.calls_to_elsewhere() == []
+
+
+def is_here(url, app):
+    return url.startswith((app.url, app.url.replace("http", "ws"), "data:", "blob:"))
+
+
+def text_of(page):
+    return "\n".join(page.locator("#verse p").all_text_contents())
+
+
+def set_length(page, characters):
+    if not page.locator("#settings input[type=number]").first.is_visible():
+        page.locator("#settings > button").click()
+    field = page.locator("#settings input[type=number]").first
+    slider = page.locator("#settings input[type=range]").first
+    for _ in range(20):  # what is typed while the panel still unfolds is not taken yet
+        field.fill(str(characters))
+        field.press("Tab")
+        if slider.input_value() == str(characters):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the slider does not take a length")
+
+
+def wait_for_text(page, characters):
+    long_enough = "n => document.querySelector('#verse').innerText.length > n"
+    page.wait_for_function(long_enough, arg=characters)
+
+
+def wait_until_done(page):
+    expect(page.locator("#write")).to_be_visible(timeout=60_000)
+    expect(page.locator("#verse .writing")).to_have_count(0)
+
+
+def test_there_is_verse_before_anything_is_typed(page):
+    assert len(text_of(page)) == 20  # what the small run writes at an evaluation
+    expect(page.locator("#status")).to_contain_text("written by small-gpt")
+    expect(page.locator("#blurb")).to_contain_text("validation loss")
+
+
+def test_a_prompt_is_continued_while_one_watches(page):
+    set_length(page, 2000)
+    page.locator("#prompt textarea").fill("KING:\nthe ")
+    page.locator("#write").click()
+    seen = []
+    while len(seen) < 4:
+        wait_for_text(page, 60 + 300 * len(seen))
+        seen.append(text_of(page))
+    expect(page.locator("#stop")).to_be_visible()
+    assert all(b.startswith(a[:50]) and len(b) > len(a) for a, b in pairwise(seen))
+    wait_until_done(page)
+    text = text_of(page)
+    assert text.startswith("KING:\nthe ")
+    assert len(text) == len("KING:\nthe ") + 2000
+    assert page.locator("#verse .given").all_text_contents() == ["KING:", "the "]
+    assert page.locator("#verse .speaker").first.text_content() == "KING:"
+    status = page.locator("#status").inner_text()
+    assert re.search(r"2,000 characters, [\d,]+ a second, seed \d+", status)
+
+
+def test_it_stops_when_told_and_writes_again(page):
+    set_length(page, 2000)
+    page.locator("#write").click()
+    expect(page.locator("#stop")).to_be_visible()
+    wait_for_text(page, 100)
+    page.locator("#stop").click()
+    wait_until_done(page)
+    expect(page.locator("#status")).to_contain_text("stopped")
+    stopped = text_of(page)
+    assert 50 < len(stopped) < 2000
+    set_length(page, 50)
+    page.locator("#write").click()
+    expect(page.locator("#status")).to_contain_text("50 characters")
+    wait_until_done(page)
+
+
+@pytest.mark.parametrize("keys", ["Control+Enter", "Meta+Enter", "Shift+Enter"])
+def test_the_keyboard_is_enough(page, keys):
+    set_length(page, 50)
+    page.locator("#prompt textarea").fill("KING:")
+    page.locator("#prompt textarea").press(keys)
+    expect(page.locator("#status")).to_contain_text("50 characters")
+    wait_until_done(page)
+    assert text_of(page).startswith("KING:")
+
+
+def test_dropped_characters_are_told_and_the_notice_goes_again(page):
+    set_length(page, 50)
+    page.locator("#prompt textarea").fill("KING 😀: 7")
+    page.locator("#write").click()
+    expect(page.locator("#notice")).to_contain_text("does not know 😀 7")
+    wait_until_done(page)
+    assert text_of(page).startswith("KING : ")
+    page.locator("#prompt textarea").fill("KING")
+    page.locator("#write").click()
+    expect(page.locator("#notice .notice")).to_have_count(0)
+    wait_until_done(page)
+
+
+def test_an_opening_is_one_click(page):
+    set_length(page, 50)
+    page.get_by_role("button", name="The crowd").click()
+    expect(page.locator("#prompt textarea")).to_have_value("First Citizen:\n")
+    expect(page.locator("#status")).to_contain_text("50 characters")
+    wait_until_done(page)
+    assert page.locator("#verse .given").first.text_content() == "first Citien:"
+
+
+def test_a_new_performance_ends_the_one_before(page):
+    set_length(page, 2000)
+    page.locator("#write").click()
+    wait_for_text(page, 50)
+    set_length(page, 50)
+    page.get_by_role("button", name="Nothing at all").click()
+    expect(page.locator("#status")).to_contain_text("50 characters", timeout=20_000)
+    wait_until_done(page)
+    page.wait_for_timeout(500)
+    assert len(text_of(page)) == 50
+
+
+def test_what_is_typed_is_never_run(page):
+    set_length(page, 50)
+    markup = "the ${alert(1)} {{value}} <img src=x onerror=alert(1)> king"
+    page.locator("#prompt textarea").fill(markup)
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.locator("#write").click()
+    expect(page.locator("#status")).to_contain_text("50 characters")
+    wait_until_done(page)
+    assert dialogs == []
+    assert page.locator("#verse img").count() == 0
+
+
+def test_the_text_can_be_copied(page):
+    set_length(page, 200)
+    page.locator("#write").click()
+    expect(page.locator("#status")).to_contain_text("200 characters")
+    wait_until_done(page)
+    page.locator("#copy").click()
+    expect(page.locator("#copy")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == text_of(page)
+    expect(page.locator("#copy")).to_have_text("Copy")
+
+
+def test_a_bad_setting_is_told_and_the_next_request_works(page):
+    set_length(page, 50)
+    seed = page.locator("#settings input[type=number]").last
+    seed.fill("-5")
+    seed.press("Tab")
+    page.locator("#write").click()
+    expect(page.get_by_text("seed is -5; it must be 0 or more")).to_be_visible()
+    expect(page.locator("#write")).to_be_visible()
+    seed.fill("3")
+    seed.press("Tab")
+    page.locator("#write").click()
+    expect(page.locator("#status")).to_contain_text("50 characters")
+    wait_until_done(page)
+    first = text_of(page)
+    page.locator("#write").click()
+    page.wait_for_timeout(300)
+    wait_until_done(page)
+    assert text_of(page) == first, "the same seed gives the same text"
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
+@pytest.mark.parametrize("page", [PHONE, PHONE | {"color_scheme": "dark"}], indirect=True)
+def test_on_a_phone_nothing_sticks_out_and_the_verse_comes_into_view(page):
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+    page.locator("#write").tap()
+    page.wait_for_function("document.querySelector('#verse').getBoundingClientRect().top < 400")
+    wait_until_done(page)
+
+
+@pytest.mark.parametrize("page", [{"color_scheme": s} for s in ("light", "dark")], indirect=True)
+def test_day_and_night_have_their_own_paper(page):
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    paper = page.evaluate("getComputedStyle(document.querySelector('#stage')).backgroundColor")
+    brightness = sum(map(int, re.findall(r"\d+", paper)[:3])) / 3
+    assert brightness < 60 if dark else brightness > 200
+    font = page.evaluate("getComputedStyle(document.querySelector('#verse p')).fontFamily")
+    assert "EB Garamond" in font
+    assert page.evaluate("document.fonts.check('16px \"EB Garamond\"')")
