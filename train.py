@@ -149,6 +149,9 @@ def resume_run(args):
         raise CharlmError(f"there is no run {directory} to resume")
     old = checkpoint.load_description(directory)
     training = change(old.training, args, TrainConfig)
+    for fixed in ("optimizer", "ema_decay"):  # what the saved state was shaped by
+        if getattr(training, fixed) != getattr(old.training, fixed):
+            raise CharlmError(f"{fixed} of a run cannot change half-way; train another --name")
     if change(old.model, args, GPTConfig) != old.model:
         raise CharlmError(f"the model in {directory} has its shape already; train another --name")
     progress = checkpoint.load_progress(directory)

@@ -79,8 +79,8 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.n_head, self.head_size)).transpose(1, 2)  # (B, H, T, D)
 
     def forward(self, x, mask, rotary, cache, layer):
-        q = self.norm_q(self.heads(self.query(x)))
-        k = self.norm_k(self.heads(self.key(x)))
+        q = self.norm_q(self.heads(self.query(x)).float())  # norms and angles in float32, whatever
+        k = self.norm_k(self.heads(self.key(x)).float())  # autocast makes of the products
         v = self.heads(self.value(x))
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *rotary)

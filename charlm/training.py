@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
+from charlm.config import ConfigError
 from charlm.data import batch, fold_in
 from charlm.optim import lr_scale, make_optimizers
 
@@ -100,7 +101,8 @@ class Trainer:
     def __init__(self, config, model, corpus, tokenizer, start=None, device="cpu"):
         """`config`: TrainConfig. `start`: the TrainerState to go on from; None begins anew.
 
-        Raises DataError if the text is too short for the model's block_size.
+        Raises DataError if the text is too short for the model's block_size, and ConfigError if
+        `start` is not the state of such a model and such optimizers.
         """
         self.config, self.corpus, self.device = config, corpus, torch.device(device)
         corpus.check_room(model.config.block_size)
@@ -114,7 +116,11 @@ class Trainer:
         self.stance, self.notes = "force_eager", []
         self.precision = choose_precision(config.precision, self.device)
         if start is not None:
-            self._restore(start)
+            try:
+                self._restore(start)
+            except (KeyError, ValueError, RuntimeError) as error:
+                told = " ".join(str(error).split())[:200]
+                raise ConfigError(f"the resume state does not fit this run: {told}") from None
 
     @property
     def elapsed(self):
@@ -146,7 +152,9 @@ class Trainer:
                 return
             if self.stopping:
                 if not due:
-                    self._keep()
+                    if not all(p.isfinite().all() for p in self._keep().parameters()):
+                        yield self._diverged()
+                        return
                     yield self._now(Save)
                 yield self._now(End, reason="stopped")
                 return

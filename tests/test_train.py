@@ -255,6 +255,9 @@ def test_resuming_checks_what_it_resumes(trained_copy, train, tmp_path):
     reshaped = train("--name", "small-gpt", "--resume", "--n-layer", 3)
     assert reshaped.returncode == 2
     assert "has its shape already" in reshaped.stderr
+    other_optimizer = train("--name", "small-gpt", "--resume", "--optimizer", "adamw")
+    assert other_optimizer.returncode == 2
+    assert "optimizer of a run cannot change half-way" in other_optimizer.stderr
     (trained_copy / "small-gpt" / "config.json").write_text("{")
     broken = train("--name", "small-gpt", "--resume")
     assert broken.returncode == 2

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from conftest import SMALL, describe, make_model, small_training
 
+from charlm.config import ConfigError
 from charlm.data import DataError
 from charlm.training import Trainer, TrainerState, choose_precision, windows
 
@@ -129,6 +130,25 @@ def test_an_average_of_weights_lags_behind(corpus, tokenizer):
     run(trainer)
     a, b = trainer.model.state_dict(), trainer.kept_model.state_dict()
     assert any(not a[name].equal(b[name]) for name in a)
+
+
+def test_a_state_of_another_model_is_refused(corpus, tokenizer):
+    state = make_trainer(corpus, tokenizer, name="bigram").state()
+    with pytest.raises(ConfigError, match="the resume state does not fit this run"):
+        make_trainer(corpus, tokenizer, state)
+
+
+def test_stopping_never_saves_weights_that_are_not_finite(corpus, tokenizer):
+    trainer = make_trainer(corpus, tokenizer, steps=12, eval_interval=12, log_interval=1)
+    events = []
+    for event in trainer.events():
+        events.append(event)
+        if event.event == "step" and event.step == 3:
+            with torch.no_grad():
+                next(trainer.model.parameters()).fill_(math.nan)
+            trainer.stop()
+    assert [e.event for e in events].count("save") == 1
+    assert events[-1].reason == "failed"
 
 
 def test_a_text_shorter_than_the_context_is_refused(corpus, tokenizer):
