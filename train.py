@@ -4,55 +4,56 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
+import json
 import re
 import signal
 import sys
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 import charlm
 from charlm import checkpoint, runlog
 from charlm.config import PRESETS, CharlmError, GPTConfig, TrainConfig
 from charlm.data import load_corpus
+from charlm.screen import Screen
 from charlm.tokenizer import CharTokenizer
 from charlm.training import Sample, Trainer
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 FROM_THE_TEXT = {"vocab_size"}  # the one option that nobody sets
-PLAIN_LINES = 20  # progress lines in a run where there is no terminal to draw a bar on
 
 
 @dataclass(frozen=True)
 class Run:
-    """What training needs besides the trainer: where things go and what is there already."""
+    """What training needs besides the trainer."""
 
     directory: Path
     trainer: Trainer
     tokenizer: CharTokenizer
     data_path: str | None
-    log_size: int = 0  # bytes of the log to keep
-    announced: bool = False  # whether the log has this run's start already
+    announced: dict | None = None  # the start event that the log ends with, of a resumed run
 
 
 def main():
     """Train as the command line says; returns the exit status."""
+    args = parse_arguments()
+    sys.stdout.reconfigure(errors="replace")  # a terminal may lack letters that a text has
     try:
-        args = parse_arguments()
-        run = resume_run(args) if args.resume else new_run(args)
-        return train(run)
+        if args.resume:
+            directory = find_run(args)
+            with runlog.RunLog(directory) as log:
+                return train(resume_run(args, directory, log), log)
+        run = new_run(args)
+        with runlog.RunLog(run.directory) as log:
+            return train(run, log)
     except CharlmError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(
-            f"train.py: cannot write {error.filename or 'the run'}: {error.strerror}; what was"
-            " saved before is whole, --resume goes on from it",
-            file=sys.stderr,
-        )
+        where = f" {error.filename}" if error.filename else ""
+        print(f"train.py: cannot write{where}: {error.strerror}", file=sys.stderr)
         return 1
 
 
@@ -134,7 +135,7 @@ def new_run(args):
     trainer = Trainer(training, model, corpus, tokenizer, device=device)
     directory = CHECKPOINTS / (name_of(args, free_name))
     try:
-        checkpoint.create(directory, description, model, tokenizer)
+        checkpoint.create(directory, description, model, tokenizer, args.data)
     except FileExistsError:
         raise CharlmError(
             f"{directory} exists; go on with it by --resume, or choose another --name"
@@ -142,39 +143,40 @@ def new_run(args):
     return Run(directory, trainer, tokenizer, args.data)
 
 
-def resume_run(args):
-    """An existing model directory and a trainer where it was saved last; what `train` takes."""
-    directory = CHECKPOINTS / (name_of(args, newest_name))
+def find_run(args):
+    """The directory of the run to resume."""
+    directory = CHECKPOINTS / name_of(args, newest_name)
     if not checkpoint.is_model_directory(directory):
         raise CharlmError(f"there is no run {directory} to resume")
-    old = checkpoint.load_description(directory)
-    training = change(old.training, args, TrainConfig)
+    return directory
+
+
+def resume_run(args, directory, log):
+    """A trainer where the run in `directory` was saved last; cuts its log back to there."""
+    checkpoint.sweep(directory)
+    old, progress = checkpoint.load_description(directory), checkpoint.load_progress(directory)
+    description = dataclasses.replace(old, training=change(old.training, args, TrainConfig))
+    training, saved = description.training, progress.state.step if progress.state else 0
     for fixed in ("optimizer", "ema_decay"):  # what the saved state was shaped by
         if getattr(training, fixed) != getattr(old.training, fixed):
             raise CharlmError(f"{fixed} of a run cannot change half-way; train another --name")
     if change(old.model, args, GPTConfig) != old.model:
         raise CharlmError(f"the model in {directory} has its shape already; train another --name")
-    progress = checkpoint.load_progress(directory)
-    data_path = args.data or (progress and progress.data_path)
+    if training.steps < saved:
+        raise CharlmError(f"{directory} is at step {saved}; --steps must be as many or more")
+    data_path = args.data or progress.data_path
     corpus = load_corpus(data_path)
     if corpus.sha256 != old.data["sha256"]:
         raise CharlmError(
             f"{directory} was trained on {old.data['name']}, another text: give it by --data"
         )
-    tokenizer = checkpoint.load_tokenizer(directory)
-    if training != old.training:
-        checkpoint.save_description(directory, dataclasses.replace(old, training=training))
-    device = choose_device(args.device)
-    if progress is None:  # killed before its first save: as good as new
-        return Run(
-            directory,
-            Trainer(training, old.build(), corpus, tokenizer, device=device),
-            tokenizer,
-            data_path,
-        )
+    tokenizer, device = checkpoint.load_tokenizer(directory), choose_device(args.device)
     trainer = Trainer(training, old.build(), corpus, tokenizer, progress.state, device)
-    unchanged = training == old.training
-    return Run(directory, trainer, tokenizer, data_path, progress.log_size, unchanged)
+    log.cut_back(progress.log_size)
+    starts = [event for event in runlog.read(directory)[0] if event["event"] == "start"]
+    if training != old.training:
+        checkpoint.save_description(directory, description)
+    return Run(directory, trainer, tokenizer, data_path, starts[-1] if starts else None)
 
 
 def choose_device(name):
@@ -186,10 +188,14 @@ def choose_device(name):
     }
     if name == "auto":
         name = next(kind for kind, there in available.items() if there)
-    if not available.get(name.partition(":")[0]):
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or not available.get(device.type):
         here = ", ".join(kind for kind, there in available.items() if there)
         raise CharlmError(f"there is no device {name!r} on this machine; there is {here}")
-    return torch.device(name)
+    return device
 
 
 def name_of(args, default):
@@ -221,15 +227,15 @@ def newest_name(preset):
     return max(logs, key=lambda log: log.stat().st_mtime).parent.name
 
 
-def train(run):
+def train(run, log):
     """Train to the end, keeping what the events tell; returns the exit status."""
     trainer = run.trainer
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stop_gently(trainer, number))
-    with runlog.RunLog(run.directory, run.log_size) as log, Screen(run) as screen:
+    with Screen(trainer, run.directory) as screen:
 
         def tell(event):
-            if not (event.event == "start" and run.announced):
+            if not is_announced(event, run.announced):
                 log.append(event)
             screen.show(event)
 
@@ -240,11 +246,31 @@ def train(run):
                     tell(write_sample(run, event.step))
                 elif event.event == "save":
                     checkpoint.save_progress(run.directory, trainer, log, run.data_path)
-        except OSError as error:
+        except (OSError, MemoryError, RuntimeError) as error:
+            if not (message := explain(error)):
+                raise
+            event = trainer.failed(message)
+            screen.show(event)
             with contextlib.suppress(OSError):  # a full disk may still have room for a line
-                log.append(trainer.failed(f"cannot write: {error.strerror}"))
-            raise
+                log.append(event)
     return 1 if event.reason == "failed" else 0
+
+
+def is_announced(event, start):
+    """Whether `event` is the start that a resumed run's log holds already."""
+    if event.event != "start" or start is None:
+        return False
+    told = json.loads(json.dumps(dataclasses.asdict(event)))
+    return all(told[name] == start.get(name) for name in told.keys() - {"step", "time", "notes"})
+
+
+def explain(error):
+    """What stopped a run, if it is the machine's doing; None for what is a fault of ours."""
+    if isinstance(error, OSError):
+        return f"cannot write: {error.strerror}; what was saved before is whole"
+    if isinstance(error, MemoryError) or "memory" in str(error):
+        return "out of memory; try a smaller batch_size or model"
+    return None
 
 
 def stop_gently(trainer, number):
@@ -258,77 +284,6 @@ def write_sample(run, step):
     config, model = run.trainer.config, run.trainer.kept_model
     text = charlm.generate(model, run.tokenizer, "", config.sample_chars, seed=config.seed)
     return Sample(step, round(run.trainer.elapsed, 3), text)
-
-
-class Screen:
-    """Shows events: a progress bar on a terminal, plain lines elsewhere."""
-
-    def __init__(self, run):
-        self.run, self.steps = run, run.trainer.config.steps
-
-    def __enter__(self):
-        print(f"training {self.run.directory}; Ctrl-C saves and ends", flush=True)
-        self.bar = tqdm(
-            total=self.steps,
-            initial=self.run.trainer.step,
-            desc="preparing",
-            unit="step",
-            disable=not sys.stderr.isatty(),
-        )
-        self.first = self.run.trainer.step, self.run.trainer.elapsed
-        return self
-
-    def __exit__(self, *_):
-        self.bar.close()
-
-    def show(self, event):
-        getattr(self, f"show_{event.event}")(event)
-
-    def show_start(self, event):
-        self.first = event.step, event.time
-        self.bar.set_description("training")
-        self.say(
-            f"{event.parameters:,} parameters, {event.data['name']}, {self.steps} steps on"
-            f" {event.device} in {event.precision}{', compiled' if event.compiled else ''}"
-        )
-        for note in event.notes:
-            self.say(note)
-
-    def show_step(self, event):
-        self.bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
-        self.bar.update(event.step - self.bar.n)
-        interval = self.run.trainer.config.log_interval
-        if self.bar.disable and event.step % max(interval, self.steps // PLAIN_LINES) < interval:
-            step, elapsed = self.first
-            left = (event.time - elapsed) / (event.step - step) * (self.steps - event.step)
-            self.say(
-                f"step {event.step}/{self.steps}: loss {event.loss:.4f},"
-                f" {event.chars_per_second:,.0f} characters/s, {tqdm.format_interval(left)} left"
-            )
-
-    def show_eval(self, event):
-        self.say(
-            f"step {event.step}: train loss {event.train_loss:.4f}, val loss {event.val_loss:.4f}"
-        )
-
-    def show_sample(self, event):
-        self.say("\n" + textwrap.indent(event.text.strip("\n"), "    ") + "\n")
-
-    def show_save(self, event):
-        self.bar.update(event.step - self.bar.n)
-
-    def show_end(self, event):
-        self.bar.close()
-        seconds = tqdm.format_interval(event.time)
-        line = f"{event.reason} at step {event.step} after {seconds}"
-        line += f": {event.message}" if event.message else f"; the model is in {self.run.directory}"
-        self.say(line)
-        if event.reason != "finished":
-            self.say(f"go on with: python train.py --resume --name {self.run.directory.name}")
-
-    def say(self, line):
-        self.bar.write(line)
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

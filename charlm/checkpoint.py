@@ -61,14 +61,15 @@ class Description:
         """The inverse of to_json. Raises ValueError, TypeError or KeyError for anything else."""
         parts = json.loads(text)
         model = MODELS[parts["kind"]].config_class(**parts["model"])
-        return cls(parts["kind"], model, TrainConfig(**parts["training"]), parts["data"])
+        data = {name: str(parts["data"][name]) for name in ("name", "sha256")}
+        return cls(parts["kind"], model, TrainConfig(**parts["training"]), data)
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far a run got: the trainer's state, the log's size then, and where its text was."""
 
-    state: TrainerState
+    state: TrainerState | None  # None at the very start
     log_size: int
     data_path: str | None
 
@@ -78,8 +79,8 @@ def is_model_directory(directory):
     return (directory / CONFIG).is_file() and (directory / WEIGHTS).is_file()
 
 
-def create(directory, description, model, tokenizer):
-    """Make a new model directory that loads from the moment it exists.
+def create(directory, description, model, tokenizer, data_path=None):
+    """Make a new model directory that loads, and can be resumed, from the moment it exists.
 
     Raises FileExistsError if there is one already.
     """
@@ -90,6 +91,7 @@ def create(directory, description, model, tokenizer):
         save_description(unfinished, description)
         save_tokenizer(unfinished, tokenizer)
         save_weights(unfinished, model, description.training.store)
+        save_resume_note(unfinished, None, None, 0, data_path)
         unfinished.rename(directory)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -128,8 +130,11 @@ def load(directory):
             f"{directory / TOKENIZER} has {tokenizer.vocab_size} characters, but"
             f" {CONFIG} says vocab_size is {description.model.vocab_size}"
         )
-    with torch.random.fork_rng(devices=[]):
-        model = description.build()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = description.build()
+    except (RuntimeError, MemoryError):  # what torch raises when memory is refused
+        raise CheckpointError(f"{directory} describes a model too large for this memory") from None
     path = directory / WEIGHTS
     tensors = {name: t.float() for name, t in read_tensors(path).items()}
     try:
@@ -158,7 +163,7 @@ def parse(path, from_json):
         return from_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged or not charlm's: {error}") from None
 
 
@@ -184,29 +189,41 @@ def save_progress(directory, trainer, log, data_path):
     contiguous = {name: t.contiguous() for name, t in state.tensors.items()}
     write_atomically(tensors, safetensors.torch.save(contiguous))
     log.sync()
-    note = {
-        "step": state.step,
-        "time": state.time,
-        "tensors": tensors.name,
-        "log_size": log.size,
-        "data_path": data_path,
-    }
-    write_atomically(resume / "state.json", json.dumps(note, indent=2).encode())
+    save_resume_note(directory, state, tensors.name, log.size, data_path)
     for old in resume.glob("step-*.safetensors"):
         if old != tensors:
             old.unlink()
 
 
+def save_resume_note(directory, state, tensors, log_size, data_path):
+    """Write the small file that makes the tensors of that name the state to resume from."""
+    note = {
+        "step": state.step if state else 0,
+        "time": state.time if state else 0.0,
+        "tensors": tensors,
+        "log_size": log_size,
+        "data_path": data_path,
+    }
+    write_atomically(directory / "resume" / "state.json", json.dumps(note, indent=2).encode())
+
+
+def sweep(directory):
+    """Remove what a killed process was in the middle of writing; only for the run's one writer."""
+    for unfinished in directory.rglob(".*.tmp"):
+        unfinished.unlink()
+
+
 def load_progress(directory):
-    """The Progress saved last, or None if none was yet. Raises CheckpointError."""
+    """The Progress saved last. Raises CheckpointError, also where only the model was kept."""
     path = directory / "resume" / "state.json"
     if not path.exists():
-        return None
+        raise CheckpointError(f"{directory} has no resume/ state, so its training cannot go on")
 
     def from_json(text):
-        note = json.loads(text)
-        tensors = read_tensors(path.with_name(Path(note["tensors"]).name))
-        state = TrainerState(int(note["step"]), float(note["time"]), tensors)
+        note, state = json.loads(text), None
+        if note["tensors"]:
+            tensors = read_tensors(path.with_name(Path(note["tensors"]).name))
+            state = TrainerState(int(note["step"]), float(note["time"]), tensors)
         return Progress(state, int(note["log_size"]), note["data_path"])
 
     return parse(path, from_json)

@@ -26,6 +26,7 @@ def decode(model, ids, config, cached=True):
     `cached=False` reads the whole context anew for every character: slow, and the same text.
     """
     ids, block_size, cache, cache_start = list(ids), model.config.block_size, None, None
+    device = next(model.parameters()).device
     for _ in range(config.max_new_chars):
         start = context_start(len(ids), block_size)
         if cached and start == cache_start:
@@ -33,7 +34,7 @@ def decode(model, ids, config, cached=True):
         else:
             cache, cache_start = model.new_cache(1) if cached else None, start
             unread = ids[start:]
-        logits = model(torch.tensor([unread]), cache)[:, -1]  # (1, V)
+        logits = model(torch.tensor([unread], device=device), cache)[:, -1].cpu()  # (1, V)
         probabilities = distribution(logits, config)[0]
         ids.append(choose(probabilities, uniform(config.seed, len(ids))))
         yield ids[-1]
@@ -43,11 +44,12 @@ def decode(model, ids, config, cached=True):
 def score(model, ids):
     """Log-probabilities (N, V) of what follows each of the first N of `ids` (N + 1 of them)."""
     block_size, n, rows = model.config.block_size, len(ids) - 1, []
+    device = next(model.parameters()).device
     done = 0
     while done < n:
         start = context_start(done + 1, block_size)
         end = min(n, start + block_size)
-        logits = model(torch.tensor([ids[start:end]]))[0]  # (T, V)
+        logits = model(torch.tensor([ids[start:end]], device=device))[0].cpu()  # (T, V)
         rows.append(logits[done - start :].log_softmax(dim=-1))
         done = end
     return torch.cat(rows)

@@ -148,10 +148,10 @@ class GPT(nn.Module):
         mask = torch.ones(config.block_size, config.block_size, dtype=torch.bool).tril()
         self.register_buffer("mask", mask, persistent=False)  # row t sees columns 0..t
         if config.zero_init:
-            for block in self.blocks:
-                nn.init.zeros_(block.attention.proj.weight)
-                nn.init.zeros_(block.feed_forward.down.weight)
-            nn.init.zeros_(self.head.weight)
+            outputs = [(block.attention.proj, block.feed_forward.down) for block in self.blocks]
+            for layer in (*sum(outputs, ()), self.head):
+                for p in layer.parameters():
+                    nn.init.zeros_(p)
 
     def new_cache(self, batch_size):
         """An empty cache for `batch_size` rows of up to block_size characters."""

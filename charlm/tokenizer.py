@@ -58,6 +58,17 @@ def normalize_newlines(text):
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def letters(text):
+    """Split a text into characters, each with the combining marks that follow it."""
+    found = []
+    for char in text:
+        if found and unicodedata.combining(char):
+            found[-1] += char
+        else:
+            found.append(char)
+    return found
+
+
 class CharTokenizer:
     """Maps each character of a fixed vocabulary to its id and back."""
 
@@ -108,13 +119,17 @@ class CharTokenizer:
         dashes, accents, the other case), or are dropped and reported, in order of appearance.
         """
         kept, dropped = [], {}
-        # composed first, so that "e" + combining accent finds the vocabulary's "é" if it has one
-        for char in unicodedata.normalize("NFC", normalize_newlines(prompt)):
-            equivalent = self._near_equivalent(char)
-            if equivalent is None:
-                dropped[char] = None
-            else:
-                kept.append(equivalent)
+        for letter in letters(normalize_newlines(prompt)):
+            if all(char in self.ids for char in letter):
+                kept.append(letter)
+                continue
+            # composed, so that "e" + combining accent finds the vocabulary's "é" if it has one
+            for char in unicodedata.normalize("NFC", letter):
+                equivalent = self._near_equivalent(char)
+                if equivalent is None:
+                    dropped[char] = None
+                else:
+                    kept.append(equivalent)
         return Cleaned("".join(kept), "".join(dropped))
 
     def _near_equivalent(self, char):

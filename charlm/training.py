@@ -198,6 +198,10 @@ class Trainer:
                 if int(number) == n:
                     values.setdefault(int(index), {})[key] = tensor
             groups = optimizer.state_dict()["param_groups"]
+            params = [p for group in optimizer.param_groups for p in group["params"]]
+            for index, p in enumerate(params if start.step else []):
+                if not all(t.shape in (p.shape, ()) for t in values[index].values()):
+                    raise ValueError(f"optimizer state {n}.{index} is not of shape {p.shape}")
             optimizer.load_state_dict({"state": values, "param_groups": groups})
 
     def _now(self, event, **values):

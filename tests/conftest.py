@@ -1,5 +1,6 @@
 """What many tests share: a small text made on the spot, small models, a small trained run."""
 
+import hashlib
 import json
 import os
 import random
@@ -12,11 +13,16 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+# two threads that wait for each other at every tiny product are a hundred times slower than one
+# on a busy machine; set before torch is imported, and inherited by what the tests start
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 from charlm import checkpoint
 from charlm.config import BigramConfig, GPTConfig, TrainConfig
-from charlm.data import Corpus, read_corpus
+from charlm.data import SHA256, read_corpus
 from charlm.tokenizer import CharTokenizer
 
 REPOSITORY = Path(__file__).parent.parent
@@ -59,7 +65,17 @@ def make_text(lines=120, seed=1):
     for _ in range(lines):
         words = " ".join(rng.choice(WORDS) for _ in range(7))
         speeches.append(f"{rng.choice(['KING', 'Queen'])}:\n{words.capitalize()}.\n")
-    return "\n".join(speeches)
+    # characters that mean something to HTML and to templates, for the page to mind
+    return "\n".join(speeches) + "\nthe <b>king</b> & {{all}} ${value} = (love);\n"
+
+
+@pytest.fixture(scope="session")
+def tinyshakespeare():
+    """The corpus itself; skips where CHARLM_DATA does not name it."""
+    path = os.environ.get("CHARLM_DATA")
+    if not path or hashlib.sha256(Path(path).read_bytes()).hexdigest() != SHA256:
+        pytest.skip("CHARLM_DATA does not name Tiny Shakespeare")
+    return read_corpus(Path(path))
 
 
 @pytest.fixture(scope="session")
@@ -158,11 +174,6 @@ def trained(tmp_path_factory, text_file):
 @pytest.fixture
 def trained_copy(trained, tmp_path):
     return Path(shutil.copytree(trained, tmp_path / "checkpoints"))
-
-
-@pytest.fixture
-def long_corpus():
-    return Corpus("made", "0" * 64, make_text(400))
 
 
 class App:

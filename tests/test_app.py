@@ -38,10 +38,10 @@ def test_generate_gives_what_the_package_gives(client, trained):
 
 
 def test_generate_streams_the_text_so_far(client):
-    texts = list(client.submit(prompt="KING:\n", **(QUICK | {"max_new_chars": 3000})))
-    assert len(texts) > 5
+    texts = list(client.submit(prompt="KING:\n", **(QUICK | {"max_new_chars": 5000})))
+    assert len(texts) > 2
     assert all(b.startswith(a) for a, b in pairwise(texts))
-    assert len(texts[-1]) == len("KING:\n") + 3000
+    assert len(texts[-1]) == len("KING:\n") + 5000
 
 
 def test_a_seed_of_minus_one_is_random(client):

@@ -1,6 +1,5 @@
 """The models that come with the repository: there, whole, small enough, and worth hearing."""
 
-import os
 import re
 
 import pytest
@@ -9,7 +8,7 @@ from conftest import REPOSITORY
 
 import charlm
 from charlm import checkpoint, runlog
-from charlm.data import SHA256, load_corpus
+from charlm.data import SHA256
 from charlm.training import windows
 
 BUNDLED = {"bigram": 2.52, "shakespeare": 1.50}  # nats per character that they stay below
@@ -39,15 +38,9 @@ def test_the_log_tells_the_whole_run(directory):
     assert losses[-1] < BUNDLED[directory.name] < losses[0]
 
 
-needs_corpus = pytest.mark.skipif(
-    "CHARLM_DATA" not in os.environ, reason="CHARLM_DATA names no Tiny Shakespeare"
-)
-
-
-@needs_corpus
-def test_the_weights_have_the_loss_that_the_log_claims(directory):
+def test_the_weights_have_the_loss_that_the_log_claims(directory, tinyshakespeare):
     model, tokenizer = charlm.load(directory)
-    _, ids = load_corpus().split(tokenizer)
+    _, ids = tinyshakespeare.split(tokenizer)
     total = 0.0
     for x, y in windows(ids, model.config.block_size, 64):
         logits = model(x).detach()
@@ -57,11 +50,10 @@ def test_the_weights_have_the_loss_that_the_log_claims(directory):
     assert total / (len(ids) - 1) == pytest.approx(claimed, abs=2e-3)
 
 
-@needs_corpus
-def test_most_of_its_words_are_words():
+def test_most_of_its_words_are_words(tinyshakespeare):
     """At least 85 % of the words of three letters or more occur in the corpus."""
     model, tokenizer = charlm.load(REPOSITORY / "checkpoints" / "shakespeare")
-    known = set(words_of(load_corpus().text))
+    known = set(words_of(tinyshakespeare.text))
     written = [
         word
         for seed in range(3)

@@ -12,8 +12,8 @@ from conftest import REPOSITORY
 import charlm
 from charlm.config import ConfigError
 
-ROOMS = ["config", "files", "tokenizer", "data", "bigram", "gpt", "optim", "training", "runlog"]
-ROOMS += ["checkpoint", "sampling", "engine", "hub", "bench", "ui"]
+ROOMS = """config files tokenizer data bigram gpt optim training runlog screen checkpoint
+    sampling engine hub bench ui""".split()
 
 
 def imports_of(path):

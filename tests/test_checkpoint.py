@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import safetensors.torch
@@ -82,6 +83,8 @@ def json_with(**changes):
         ("config.json", lambda raw: raw[:-20], "is damaged or not charlm's"),
         ("config.json", lambda raw: b"[]", "is damaged or not charlm's"),
         ("config.json", lambda raw: b"\xff\xfe", "is damaged or not charlm's"),
+        ("config.json", json_with(data={}), "is damaged or not charlm's"),
+        ("config.json", lambda raw: b"[" * 9999, "is damaged or not charlm's"),
         ("config.json", json_with(kind="llama"), "is damaged or not charlm's"),
         ("config.json", json_with(model={"n_embd": 16, "n_head": 3}), "n_embd is 16"),
         ("config.json", json_with(model={"layers": 2}), "is damaged or not charlm's"),
@@ -118,7 +121,7 @@ def test_a_new_run_never_replaces_an_old_one(model_directory, tokenizer):
 def test_progress_is_saved_and_loaded(model_directory, corpus, tokenizer):
     model = describe("today", tokenizer.vocab_size).build()
     trainer = Trainer(small_training(), model, corpus, tokenizer)
-    assert checkpoint.load_progress(model_directory) is None
+    assert checkpoint.load_progress(model_directory) == checkpoint.Progress(None, 0, None)
     with RunLog(model_directory) as log:
         for event in trainer.events():
             log.append(event)
@@ -137,3 +140,14 @@ def test_progress_is_saved_and_loaded(model_directory, corpus, tokenizer):
     damage(model_directory / "resume", files[1], lambda raw: raw[:100])
     with pytest.raises(CheckpointError, match=r"step-00000012\.safetensors is damaged"):
         checkpoint.load_progress(model_directory)
+    shutil.rmtree(model_directory / "resume")
+    with pytest.raises(CheckpointError, match="no resume/ state, so its training cannot go on"):
+        checkpoint.load_progress(model_directory)
+
+
+def test_what_a_killed_process_left_is_swept_away(model_directory):
+    before = sorted(model_directory.rglob("*"))
+    (model_directory / ".model.safetensors.99.tmp").write_bytes(b"half")
+    (model_directory / "resume" / ".state.json.99.tmp").write_bytes(b"half")
+    checkpoint.sweep(model_directory)
+    assert sorted(model_directory.rglob("*")) == before

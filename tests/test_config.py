@@ -15,6 +15,8 @@ from charlm.config import PRESETS, BigramConfig, ConfigError, GPTConfig, SampleC
         (lambda: TrainConfig(steps="many"), "steps is 'many'; it must be of type int"),
         (lambda: TrainConfig(ema_decay=1.0), "ema_decay is 1.0; .* less than 1"),
         (lambda: TrainConfig(decay_fraction=0.0), "decay_fraction is 0.0; .* more than 0"),
+        (lambda: TrainConfig(seed=2**64), "seed is .* less than 2..63"),
+        (lambda: SampleConfig(temperature=10**400), "temperature is 1000"),
         (lambda: GPTConfig(n_embd=130, n_head=4), "n_embd is 130; .* divisible by n_head=4"),
         (lambda: GPTConfig(n_embd=6, n_head=2), "even, since rotary turns pairs"),
         (lambda: GPTConfig(n_layer=0), "n_layer is 0; it must be 1 or more"),

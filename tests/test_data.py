@@ -1,5 +1,4 @@
 import hashlib
-import os
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -120,8 +119,6 @@ def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
         load_corpus()
 
 
-@pytest.mark.skipif("CHARLM_DATA" not in os.environ, reason="CHARLM_DATA names no Tiny Shakespeare")
-def test_tiny_shakespeare_is_what_the_plan_says():
-    corpus = load_corpus()
-    assert (corpus.name, len(corpus.text)) == ("tinyshakespeare", 1_115_394)
-    assert CharTokenizer.fit(corpus.text).vocab_size == 65
+def test_tiny_shakespeare_is_what_the_plan_says(tinyshakespeare):
+    assert (tinyshakespeare.name, len(tinyshakespeare.text)) == ("tinyshakespeare", 1_115_394)
+    assert CharTokenizer.fit(tinyshakespeare.text).vocab_size == 65

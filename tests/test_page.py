@@ -77,7 +77,7 @@ def wait_until_done(page):
 
 def test_there_is_verse_before_anything_is_typed(page):
     assert len(text_of(page)) == 20  # what the small run writes at an evaluation
-    expect(page.locator("#status")).to_contain_text("written by small-gpt")
+    expect(page.locator("#status")).to_contain_text("small-gpt, as it wrote at step 30")
     expect(page.locator("#blurb")).to_contain_text("validation loss")
 
 
@@ -163,15 +163,14 @@ def test_a_new_performance_ends_the_one_before(page):
 
 def test_what_is_typed_is_never_run(page):
     set_length(page, 50)
-    markup = "the ${alert(1)} {{value}} <img src=x onerror=alert(1)> king"
+    markup = "the ${love(value)} {{value}} <b>king</b> & all"
     page.locator("#prompt textarea").fill(markup)
-    dialogs = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     page.locator("#write").click()
     expect(page.locator("#status")).to_contain_text("50 characters")
     wait_until_done(page)
-    assert dialogs == []
-    assert page.locator("#verse img").count() == 0
+    expect(page.locator("#notice .notice")).to_have_count(0)
+    assert text_of(page).startswith(markup)
+    assert page.locator("#verse b").count() == 0
 
 
 def test_the_text_can_be_copied(page):
@@ -198,11 +197,16 @@ def test_a_bad_setting_is_told_and_the_next_request_works(page):
     page.locator("#write").click()
     expect(page.locator("#status")).to_contain_text("50 characters")
     wait_until_done(page)
-    first = text_of(page)
-    page.locator("#write").click()
-    page.wait_for_timeout(300)
-    wait_until_done(page)
-    assert text_of(page) == first, "the same seed gives the same text"
+    texts = [text_of(page)]
+    for number in (4, 3):
+        seed.fill(str(number))
+        seed.press("Tab")
+        page.locator("#write").click()
+        expect(page.locator("#status")).to_contain_text("50 characters")
+        expect(page.locator("#status")).to_contain_text(f"seed {number}")
+        wait_until_done(page)
+        texts.append(text_of(page))
+    assert texts[0] == texts[2] != texts[1]
 
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -225,4 +229,5 @@ def test_day_and_night_have_their_own_paper(page):
     assert brightness < 60 if dark else brightness > 200
     font = page.evaluate("getComputedStyle(document.querySelector('#verse p')).fontFamily")
     assert "EB Garamond" in font
-    assert page.evaluate("document.fonts.check('16px \"EB Garamond\"')")
+    loaded = "[...document.fonts].filter(f => f.status == 'loaded').map(f => f.family)"
+    assert "EB Garamond" in [family.strip('"') for family in page.evaluate(loaded)]

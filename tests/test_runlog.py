@@ -1,6 +1,5 @@
 import json
 import os
-from pathlib import Path
 
 import pytest
 
@@ -44,15 +43,15 @@ def test_a_follower_goes_on_from_its_cursor(tmp_path):
 
 def test_a_line_being_written_is_left_for_later(tmp_path):
     path = tmp_path / FILE
-    path.write_bytes(b'{"event": "step", "step": 1}\n{"event": "st')
+    path.write_bytes(b'{"event": "step", "step": 1, "time": 0}\n{"event": "st')
     events, cursor = read(tmp_path)
     assert [e["step"] for e in events] == [1]
     with path.open("ab") as file:
-        file.write(b'ep", "step": 2}\n')
+        file.write(b'ep", "step": 2, "time": 0}\n')
     assert [e["step"] for e in read(tmp_path, cursor)[0]] == [2]
 
 
-def test_reopening_drops_what_came_after_the_save(tmp_path):
+def test_a_log_is_cut_back_to_where_the_run_was_saved(tmp_path):
     with RunLog(tmp_path) as log:
         log.append(step(1))
         kept = log.size
@@ -60,17 +59,32 @@ def test_reopening_drops_what_came_after_the_save(tmp_path):
     with (tmp_path / FILE).open("ab") as file:
         file.write(b'{"torn')
     stale = (tmp_path / FILE).stat().st_size
-    with RunLog(tmp_path, keep=kept) as log:
+    with RunLog(tmp_path) as log:
+        log.cut_back(kept)
         assert [e["step"] for e in read(tmp_path)[0]] == [1]
-        assert read(tmp_path, stale)[0] == read(tmp_path)[0]  # the follower starts over
-        log.append(step(2))
-    assert [e["step"] for e in read(tmp_path)[0]] == [1, 2]
+        log.append(step(200_000))
+        log.append(step(300_000))
+    whole = read(tmp_path)[0]
+    assert [e["step"] for e in whole] == [1, 200_000, 300_000]
+    assert read(tmp_path, stale)[0] == whole, "a follower with a cursor of before starts over"
 
 
 def test_a_log_that_lost_its_end_is_not_resumed(tmp_path):
     (tmp_path / FILE).write_bytes(b"short\n")
-    with pytest.raises(RunLogError, match=r"run\.jsonl is shorter than when the run was saved"):
-        RunLog(tmp_path, keep=100)
+    with (
+        RunLog(tmp_path) as log,
+        pytest.raises(RunLogError, match=r"run\.jsonl is shorter than when the run was saved"),
+    ):
+        log.cut_back(100)
+
+
+@pytest.mark.parametrize(
+    "line", [b"short", b"[]", b"3", b'{"event": "step"}', b"\xff", b"[" * 9999]
+)
+def test_a_line_that_is_no_event_is_named(tmp_path, line):
+    (tmp_path / FILE).write_bytes(line + b"\n")
+    with pytest.raises(RunLogError, match=r"run\.jsonl is damaged: .* is no event"):
+        read(tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
@@ -85,14 +99,18 @@ def test_a_number_that_json_lacks_is_refused(tmp_path):
     assert (tmp_path / FILE).read_bytes() == b""
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_an_error_and_not_a_torn_line(tmp_path):
-    log = RunLog(tmp_path)
-    log._file = os.open("/dev/full", os.O_WRONLY)
-    with pytest.raises(OSError, match="No space left"):
-        log.append(End(step=1, time=0.0, reason="finished"))
-    os.close(log._file)
-    assert log.size == 0
+def test_a_disk_that_takes_half_a_line_leaves_no_torn_one(tmp_path, monkeypatch):
+    write = os.write
+    with RunLog(tmp_path) as log:
+        log.append(step(1))
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", lambda file, raw: write(file, raw[:20]))
+            with pytest.raises(OSError, match="No space left"):
+                log.append(step(2))
+        assert [e["step"] for e in read(tmp_path)[0]] == [1]
+        log.append(step(3))
+    assert [e["step"] for e in read(tmp_path)[0]] == [1, 3]
+    assert (tmp_path / FILE).stat().st_size == log.size
 
 
 def test_lines_are_plain_json_objects(tmp_path):

@@ -58,7 +58,10 @@ def test_what_a_visitor_types_becomes_what_the_model_knows(prompt, text, dropped
 
 def test_known_characters_are_never_replaced():
     tokenizer = CharTokenizer.fit("é’\te—")
-    assert tokenizer.clean("e\u0301’\t—") == ("é’\t—", "")
+    assert tokenizer.clean("e\u0301’\t—😀") == ("é’\t—", "😀")
+    for char in "\u1f71\u2126\ufb2a\u212b":  # which Unicode's normal form replaces
+        assert CharTokenizer.fit(char + "α").clean(char) == (char, "")
+        assert CharTokenizer.fit(char + "α").clean(char + "😀") == (char, "😀")
 
 
 def test_the_other_case_stands_in():

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -70,25 +71,45 @@ def whole(tmp_path_factory, text_file):
     return train.checkpoints / "whole"
 
 
+def kill_soon(process, seconds):
+    """Let a run begin, kill it `seconds` later; whether it was still running then."""
+    for line in process.stdout:
+        if " parameters, " in line:
+            break
+    time.sleep(seconds)
+    process.kill()
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def assert_same_run(directory, expected):
+    weights = "model.safetensors"
+    assert (directory / weights).read_bytes() == (expected / weights).read_bytes()
+    assert log_of(directory) == log_of(expected)
+
+
 def test_killed_at_any_moment_it_resumes_to_the_same_bits(train, text_file, whole):
     rng, kills = random.Random(6), 0
     directory = train.checkpoints / "killed"
-    flags = ["--data", text_file, "--name", "killed", *LONG]
-    while kills < 4:
-        process = train.start(*flags)
-        while not (directory / "run.jsonl").exists() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, 1.0))
-        process.kill()
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
+    flags = ["--data", text_file, "--name", "killed"]
+    for attempt in range(5):
+        process = train.start(*flags, *(["--resume"] if attempt else LONG))
+        kills += kill_soon(process, rng.uniform(0, 0.8))
         charlm.load(directory)
-        flags = ["--data", text_file, "--name", "killed", "--resume"]
-    assert train(*flags).returncode == 0
+    assert kills >= 3
+    done = train(*flags, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(directory, whole)
 
-    weights = "model.safetensors"
-    assert (directory / weights).read_bytes() == (whole / weights).read_bytes()
-    assert log_of(directory) == log_of(whole)
+
+def test_a_compiled_run_with_dropout_resumes_to_the_same_bits_too(train, text_file):
+    flags = [*LONG, "--n-layer", 1, "--compile", "on", "--dropout", 0.1, "--data", text_file]
+    assert train(*flags, "--name", "whole").returncode == 0
+    assert kill_soon(train.start(*flags, "--name", "killed"), 1.0)
+    done = train("--name", "killed", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(train.checkpoints / "killed", train.checkpoints / "whole")
+    assert log_of(train.checkpoints / "whole")[0]["compiled"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -109,8 +130,7 @@ def test_stopped_on_request_it_saves_ends_cleanly_and_resumes(train, text_file, 
     # the text is found again without being named
     assert train("--name", "stopped", "--resume").returncode == 0
     weights = "model.safetensors"
-    expected = train.checkpoints / "whole"
-    assert (directory / weights).read_bytes() == (expected / weights).read_bytes()
+    assert (directory / weights).read_bytes() == (whole / weights).read_bytes()
     saves = [e for e in log_of(directory) if e["event"] == "save" and e["step"] % 20]
     assert len(saves) <= 1
     assert [e for e in log_of(directory) if e not in saves] == log_of(whole)
@@ -133,15 +153,45 @@ def test_a_finished_run_resumes_to_nothing_and_can_be_lengthened(trained_copy, t
 
 
 def test_two_at_once_do_not_mix(train, text_file):
-    first = train.start("--data", text_file, "--name", "a", *LONG)
-    while not (train.checkpoints / "a" / "run.jsonl").exists():
-        time.sleep(0.01)
-    second = train("--data", text_file, "--name", "a", "--resume")
+    first = train.start("--data", text_file, "--name", "a", *LONG, "--steps", 10**6)
+    for line in first.stdout:
+        if line.startswith("step 20:"):
+            break
+    config = (train.checkpoints / "a" / "config.json").read_text()
+    second = train("--data", text_file, "--name", "a", "--resume", "--steps", 10**7)
     first.terminate()
     first.communicate()
     assert second.returncode == 2
     assert "is being trained by another process" in second.stderr
+    assert (train.checkpoints / "a" / "config.json").read_text() == config
     assert first.returncode == 0
+
+
+def test_a_reader_that_goes_away_stops_the_run_gently(train, text_file):
+    process = train.start("--data", text_file, "--name", "piped", *LONG, "--steps", 10**6)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert log_of(train.checkpoints / "piped")[-1]["reason"] == "stopped"
+
+
+def test_a_model_without_its_resume_state_is_never_overwritten(trained_copy, train):
+    directory = trained_copy / "small-gpt"
+    shutil.rmtree(directory / "resume")
+    before = {p.name: p.read_bytes() for p in directory.iterdir()}
+    done = train("--name", "small-gpt", "--resume")
+    assert done.returncode == 2
+    assert "no resume/ state, so its training cannot go on" in done.stderr
+    assert {p.name: p.read_bytes() for p in directory.iterdir()} == before
+
+
+def test_a_lengthened_run_that_is_killed_keeps_its_new_length_in_the_log(trained_copy, train):
+    directory = trained_copy / "small-gpt"
+    flags = ["--name", "small-gpt", "--resume"]
+    assert kill_soon(train.start(*flags, "--steps", 10**6, "--eval-interval", 10**6), 0.2)
+    assert train(*flags, "--steps", 40).returncode == 0
+    starts = [e for e in log_of(directory) if e["event"] == "start"]
+    assert [e["config"]["training"]["steps"] for e in starts] == [30, 40]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs limits on a process's files")
@@ -156,11 +206,11 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(train, text_file):
 
     failed = train(*flags, preexec_fn=small_disk)
     assert failed.returncode == 1
-    assert "cannot write" in failed.stderr
+    assert "cannot write: File too large" in failed.stdout
     assert "Traceback" not in failed.stderr
     directory = train.checkpoints / "full"
     charlm.load(directory)
-    assert log_of(directory)[-1]["message"] == "cannot write: File too large"
+    assert log_of(directory)[-1]["message"].startswith("cannot write: File too large")
     assert not [p for p in directory.rglob("*") if p.name.endswith(".tmp")]
     assert train("--data", text_file, "--name", "full", "--resume").returncode == 0
     charlm.load(directory)
@@ -197,6 +247,15 @@ def here(tmp_path, monkeypatch, capsys):
     return InThisProcess(tmp_path, monkeypatch, capsys)
 
 
+def test_running_out_of_memory_is_told(train, text_file):
+    flags = [*SMALL_FLAGS, "--batch-size", 10**12, "--sample-chars", 0]
+    done = train("--data", text_file, "--name", "huge", *flags)
+    assert done.returncode == 1
+    assert "out of memory; try a smaller batch_size" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert log_of(train.checkpoints / "huge")[-1]["reason"] == "failed"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -214,6 +273,8 @@ def here(tmp_path, monkeypatch, capsys):
         (["--preset", "bigram", "--n-layer", "2"], "this model has no option n_layer"),
         (["--block-size", "100000"], "block_size is 100000, but nine tenths of small.txt"),
         (["--learning-rate", "nan"], "learning_rate is nan"),
+        (["--device", "cpu:foo"], "there is no device 'cpu:foo'"),
+        (["--seed", "18446744073709551616"], "seed is 18446744073709551616"),
         (["--n-embd", "4000000"], "a model of this size does not fit in memory"),
     ],
 )
@@ -252,6 +313,9 @@ def test_resuming_checks_what_it_resumes(trained_copy, train, tmp_path):
     wrong = train("--name", "small-gpt", "--resume", "--data", other)
     assert wrong.returncode == 2
     assert "was trained on small.txt, another text" in wrong.stderr
+    shorter = train("--name", "small-gpt", "--resume", "--steps", 20)
+    assert shorter.returncode == 2
+    assert "is at step 30; --steps must be as many or more" in shorter.stderr
     reshaped = train("--name", "small-gpt", "--resume", "--n-layer", 3)
     assert reshaped.returncode == 2
     assert "has its shape already" in reshaped.stderr

@@ -31,7 +31,7 @@ def test_a_model_is_loaded_once_and_again_when_it_changes(model_directory):
     assert library.get("small")[0] is not model
 
 
-@pytest.mark.parametrize("name", ["none", "", "../small", "small/", None, 3])
+@pytest.mark.parametrize("name", ["none", "", "../small", "small/", None, 3, [], {}])
 def test_an_unknown_name_is_answered_with_the_known_ones(model_directory, name):
     with pytest.raises(CharlmError, match=r"there is no model .*; there is: small"):
         Library(model_directory.parent).get(name)
@@ -50,9 +50,13 @@ def test_a_portrait_comes_from_config_and_log(trained):
     assert portrait.parameters > 1000
     assert 0 < portrait.val_loss < 5
     assert portrait.sample
+    assert portrait.sample_step == 30
 
 
-def test_a_model_without_a_log_still_has_a_portrait(model_directory):
+@pytest.mark.parametrize("log", [None, b"", b"damaged\n", b"\0\0\0\n", b"[]\n"])
+def test_a_model_without_its_log_still_has_a_portrait(model_directory, log):
+    if log is not None:
+        (model_directory / "run.jsonl").write_bytes(log)
     portrait = Library(model_directory.parent).portrait("small")
     assert (portrait.parameters, portrait.val_loss, portrait.sample) == (None, None, "")
 

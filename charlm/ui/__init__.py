@@ -33,7 +33,7 @@ def build(directory, model=None):
         gr.HTML(MASTHEAD, elem_id="masthead")
         with gr.Tab("Play", id="play"):
             picker = play.build(library, default)
-        api.add_endpoints(library)
+        api.add_endpoints(library, default)
         # a model that was trained since the page was built is there for whoever opens it now
         page.load(
             lambda: gr.update(choices=library.names()),

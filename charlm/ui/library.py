@@ -18,7 +18,8 @@ class Portrait:
     block_size: int
     parameters: int | None
     val_loss: float | None  # nats per character
-    sample: str  # what it wrote at its last evaluation
+    sample: str  # what it wrote at its last evaluation, at step `sample_step`
+    sample_step: int | None
 
 
 class Library:
@@ -46,7 +47,7 @@ class Library:
     def path(self, name):
         """The directory of a model; raises CharlmError for a name that is not listed."""
         paths = self._paths()
-        if name not in paths:
+        if not isinstance(name, str) or name not in paths:
             there = ", ".join(paths) or "none yet: train one with train.py"
             raise CharlmError(f"there is no model {name!r}; there is: {there}")
         return paths[name]
@@ -67,15 +68,17 @@ class Library:
         """The Portrait of a model; raises CharlmError if it has no readable config."""
         path = self.path(name)
         description = checkpoint.load_description(path)
-        last = {}
-        if (path / runlog.FILE).is_file():
+        try:
             last = {event["event"]: event for event in runlog.read(path)[0]}
+        except (OSError, runlog.RunLogError):
+            last = {}  # a model without its history is still a model
         return Portrait(
             kind=description.kind,
             block_size=description.model.block_size,
             parameters=last.get("start", {}).get("parameters"),
             val_loss=last.get("eval", {}).get("val_loss"),
             sample=last.get("sample", {}).get("text", ""),
+            sample_step=last.get("sample", {}).get("step"),
         )
 
     def _paths(self):

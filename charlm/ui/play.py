@@ -6,7 +6,7 @@ from html import escape
 
 import gradio as gr
 
-from charlm.config import CharlmError, SampleConfig
+from charlm.config import CharlmError, SampleConfig, notes_of
 from charlm.ui import writer
 from charlm.ui.api import clear_errors
 from charlm.ui.verse import play_html
@@ -45,9 +45,8 @@ class Turns:
     def __init__(self):
         self._latest = {}  # session -> the performance that may go on
 
-    def take(self, session):
-        self._latest[session] = turn = object()
-        return turn
+    def take(self, session, turn):
+        self._latest[session] = turn
 
     def holds(self, session, turn):
         return self._latest.get(session) is turn
@@ -55,8 +54,10 @@ class Turns:
     def superseded(self, session, turn):
         return self._latest.get(session, turn) is not turn
 
-    def end(self, session):
-        self._latest.pop(session, None)
+    def end(self, session, turn=None):
+        """End this turn; without one, whichever there is."""
+        if turn is None or self.holds(session, turn):
+            self._latest.pop(session, None)
 
 
 def build(library, default):
@@ -67,7 +68,7 @@ def build(library, default):
         with gr.Column(scale=3, min_width=320, elem_id="stage"):
             verse = gr.HTML(opening_html(library, default), elem_id="verse")
             with gr.Row(elem_id="foot"):
-                status = gr.HTML(opening_status(default), elem_id="status")
+                status = gr.HTML(opening_status(library, default), elem_id="status")
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="chip")
     connect(library, desk, verse, status)
     return desk.model
@@ -104,22 +105,26 @@ def connect(library, desk, verse, status):
     turns = Turns()
 
     def perform(request: gr.Request, prompt, model, *settings):
+        session, turn = request.session_hash, object()
         with clear_errors():
-            config = writer.sample_config(*settings)
-            session = request.session_hash
-            turn, first = turns.take(session), True
-            going = partial(turns.holds, session, turn)
-            for draft in writer.write(library, prompt, model, config, going):
+            drafts = writer.write(
+                library,
+                prompt,
+                model,
+                writer.sample_config(*settings),
+                going=partial(turns.holds, session, turn),
+            )
+            draft = next(drafts)  # bad input ends here, and leaves what is being written alone
+        turns.take(session, turn)
+        yield [*shown(draft, model), notice_html(draft), *buttons(writing=True)]
+        try:
+            for draft in drafts:
                 if turns.superseded(session, turn):
                     return
-                html = play_html(draft.text, draft.given, writing=not draft.done)
-                rest = [gr.skip()] * 3
-                if first or draft.done:
-                    buttons = gr.update(visible=draft.done), gr.update(visible=not draft.done)
-                    rest = [notice_html(draft), *buttons]
-                first = False
-                yield html, status_html(draft, model), *rest
-            turns.end(session)
+                rest = buttons(writing=False) if draft.done else [gr.skip()] * 2
+                yield [*shown(draft, model), gr.skip(), *rest]
+        finally:
+            turns.end(session, turn)
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     performance = {
@@ -140,24 +145,39 @@ def connect(library, desk, verse, status):
 
     def stop(request: gr.Request):
         turns.end(request.session_hash)
+        return buttons(writing=False)
 
-    desk.stop.click(stop, queue=False, **quiet)
+    desk.stop.click(stop, None, [desk.start, desk.stop], queue=False, **quiet)
+
+
+def shown(draft, model):
+    """A draft as the page shows it: the verse, and the line below it."""
+    return [play_html(draft.text, draft.given, not draft.done), status_html(draft, model)]
+
+
+def buttons(writing):
+    """Generate or Stop, whichever makes sense."""
+    return [gr.update(visible=not writing), gr.update(visible=writing)]
 
 
 def build_settings():
     """The sampler's settings, folded away; in the order that writer.sample_config takes them."""
-    notes = {name: f.metadata["note"] for name, f in SampleConfig.__dataclass_fields__.items()}
-    with gr.Accordion(
-        "Stage directions: length, temperature, seed …", open=False, elem_id="settings"
-    ):
-        return [
-            gr.Slider(50, 2000, 600, step=50, label="Length", info=notes["max_new_chars"]),
-            gr.Slider(0, 2, 0.8, step=0.05, label="Temperature", info=notes["temperature"]),
-            gr.Slider(0, 65, 0, step=1, label="Top-k", info=notes["top_k"]),
-            gr.Slider(0, 1, 0, step=0.01, label="Top-p", info=notes["top_p"]),
-            gr.Slider(0, 1, 0, step=0.01, label="Min-p", info=notes["min_p"]),
-            gr.Number(-1, precision=0, label="Seed", info=f"{notes['seed']}; -1 draws one"),
+    notes, default = notes_of(SampleConfig), SampleConfig()
+    sliders = {
+        "max_new_chars": ("Length", 50, 2000, 50),
+        "temperature": ("Temperature", 0, 2, 0.05),
+        "top_k": ("Top-k", 0, 65, 1),
+        "top_p": ("Top-p", 0, 1, 0.01),
+        "min_p": ("Min-p", 0, 1, 0.01),
+    }
+    title = "Stage directions: length, temperature, seed …"
+    with gr.Accordion(title, open=False, elem_id="settings"):
+        settings = [
+            gr.Slider(low, high, getattr(default, name), step=step, label=label, info=notes[name])
+            for name, (label, low, high, step) in sliders.items()
         ]
+        seed = gr.Number(-1, precision=0, label="Seed", info=f"{notes['seed']}; -1 draws one")
+    return [*settings, seed]
 
 
 def portrait_html(library, name):
@@ -181,8 +201,12 @@ def opening_html(library, name):
         return play_html("")
 
 
-def opening_status(name):
-    return status_line(f"written by {name} at the end of its training")
+def opening_status(library, name):
+    try:
+        step = library.portrait(name).sample_step
+    except CharlmError as error:
+        return status_line(str(error))
+    return status_line("" if step is None else f"{name}, as it wrote at step {step:,}")
 
 
 def status_html(draft, model):

@@ -1,0 +1,84 @@
+"""A run on the terminal: its events as a progress bar and lines."""
+
+import os
+import sys
+import textwrap
+
+from tqdm import tqdm
+
+PLAIN_LINES = 20  # progress lines in a run where there is no terminal to draw a bar on
+
+
+class Screen:
+    """Shows events: a progress bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, trainer, directory):
+        self.trainer, self.directory, self.steps = trainer, directory, trainer.config.steps
+
+    def __enter__(self):
+        print(f"training {self.directory}; Ctrl-C saves and ends", flush=True)
+        self.bar = tqdm(
+            total=self.steps,
+            initial=self.trainer.step,
+            desc="preparing",
+            unit="step",
+            disable=not sys.stderr.isatty(),
+        )
+        self.first = self.trainer.step, self.trainer.elapsed
+        return self
+
+    def __exit__(self, *_):
+        self.bar.close()
+
+    def show(self, event):
+        getattr(self, f"show_{event.event}")(event)
+
+    def show_start(self, event):
+        self.first = event.step, event.time
+        self.bar.set_description("training")
+        self.say(
+            f"{event.parameters:,} parameters, {event.data['name']}, {self.steps} steps on"
+            f" {event.device} in {event.precision}{', compiled' if event.compiled else ''}"
+        )
+        for note in event.notes:
+            self.say(note)
+
+    def show_step(self, event):
+        self.bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
+        self.bar.update(event.step - self.bar.n)
+        interval = self.trainer.config.log_interval
+        if self.bar.disable and event.step % max(interval, self.steps // PLAIN_LINES) < interval:
+            step, elapsed = self.first
+            left = (event.time - elapsed) / (event.step - step) * (self.steps - event.step)
+            self.say(
+                f"step {event.step}/{self.steps}: loss {event.loss:.4f},"
+                f" {event.chars_per_second:,.0f} characters/s, {tqdm.format_interval(left)} left"
+            )
+
+    def show_eval(self, event):
+        self.say(
+            f"step {event.step}: train loss {event.train_loss:.4f}, val loss {event.val_loss:.4f}"
+        )
+
+    def show_sample(self, event):
+        self.say("\n" + textwrap.indent(event.text.strip("\n"), "    ") + "\n")
+
+    def show_save(self, event):
+        self.bar.update(event.step - self.bar.n)
+
+    def show_end(self, event):
+        self.bar.close()
+        seconds = tqdm.format_interval(event.time)
+        line = f"{event.reason} at step {event.step} after {seconds}"
+        line += f": {event.message}" if event.message else f"; the model is in {self.directory}"
+        self.say(line)
+        if event.reason == "stopped":
+            self.say(f"go on with: python train.py --resume --name {self.directory.name}")
+
+    def say(self, line):
+        try:
+            self.bar.write(line)
+            sys.stdout.flush()
+        except BrokenPipeError:  # nobody reads on, as after `| head`: save and end
+            self.trainer.stop()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
