@@ -245,7 +245,15 @@ PRESETS = {
         "today's network: Shakespearean after two or three minutes on two CPU cores",
         "gpt",
         GPTConfig(block_size=128, n_layer=4, n_head=4, n_embd=128),
-        TrainConfig(steps=600, batch_size=16, eval_interval=200, eval_iters=10),
+        TrainConfig(
+            steps=700,
+            batch_size=16,
+            muon_learning_rate=0.03,
+            decay_fraction=0.7,
+            eval_interval=350,
+            eval_iters=5,
+            sample_chars=300,
+        ),
     ),
     "best": Preset(
         "the lowest loss that about an hour on two CPU cores reaches",
