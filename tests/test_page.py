@@ -10,6 +10,7 @@ from playwright.sync_api import expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+expect.set_options(timeout=20_000)
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 QUIET += ["--no-first-run", "--disable-gpu"]
 if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -54,15 +55,12 @@ def text_of(page):
 def set_length(page, characters):
     if not page.locator("#settings input[type=number]").first.is_visible():
         page.locator("#settings > button").click()
+        page.wait_for_timeout(1000)  # what is typed while the panel still unfolds is not taken yet
     field = page.locator("#settings input[type=number]").first
+    field.fill(str(characters))
+    field.press("Tab")
     slider = page.locator("#settings input[type=range]").first
-    for _ in range(20):  # what is typed while the panel still unfolds is not taken yet
-        field.fill(str(characters))
-        field.press("Tab")
-        if slider.input_value() == str(characters):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("the slider does not take a length")
+    expect(slider).to_have_value(str(characters))
 
 
 def wait_for_text(page, characters):

@@ -27,6 +27,32 @@ def log_of(directory):
     return events
 
 
+class InThisProcess:
+    """train.py called rather than started, which is quicker where that makes no difference."""
+
+    def __init__(self, folder, monkeypatch, capsys):
+        self.folder, self.checkpoints = folder, folder / "checkpoints"
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        monkeypatch.setattr(train_script, "CHECKPOINTS", self.checkpoints)
+
+    def __call__(self, *args):
+        self.monkeypatch.setattr("sys.argv", ["train.py", *map(str, args)])
+        try:
+            status = train_script.main()
+        except SystemExit as left:
+            status = left.code
+        told = self.capsys.readouterr()
+        return status, told.out + told.err
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield InThisProcess(tmp_path, monkeypatch, capsys)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 def test_a_run_leaves_a_model_that_writes(trained):
     directory = trained / "small-gpt"
     names = {p.name for p in directory.iterdir()}
@@ -44,22 +70,22 @@ def test_a_run_leaves_a_model_that_writes(trained):
     assert "/" not in json.dumps(events[0]["data"]), "a path tells strangers about this machine"
 
 
-def test_it_prints_evaluations_as_the_contract_says(train, text_file):
-    done = train("--data", text_file, "--name", "a", *SMALL_FLAGS, "--steps", 4)
-    assert done.returncode == 0
-    losses = next(e for e in log_of(train.checkpoints / "a") if e["event"] == "eval")
+def test_it_prints_evaluations_as_the_contract_says(here, text_file):
+    status, told = here("--data", text_file, "--name", "a", *SMALL_FLAGS, "--steps", 4)
+    assert status == 0
+    losses = next(e for e in log_of(here.checkpoints / "a") if e["event"] == "eval")
     line = f"step 0: train loss {losses['train_loss']:.4f}, val loss {losses['val_loss']:.4f}"
-    assert line in done.stdout.splitlines()
+    assert line in told.splitlines()
 
 
-def test_a_name_is_numbered_when_it_is_taken(train, text_file):
+def test_a_name_is_numbered_when_it_is_taken(here, text_file):
     flags = ["--preset", "bigram", "--data", text_file, "--steps", 1, "--sample-chars", 0]
     for _ in range(2):
-        assert train(*flags).returncode == 0
-    assert sorted(p.name for p in train.checkpoints.iterdir()) == ["bigram", "bigram-2"]
-    again = train(*flags, "--name", "bigram")
-    assert again.returncode == 2
-    assert "bigram exists; go on with it by --resume, or choose another --name" in again.stderr
+        assert here(*flags)[0] == 0
+    assert sorted(p.name for p in here.checkpoints.iterdir()) == ["bigram", "bigram-2"]
+    status, told = here(*flags, "--name", "bigram")
+    assert status == 2
+    assert "bigram exists; go on with it by --resume, or choose another --name" in told
 
 
 @pytest.fixture(scope="module")
@@ -216,44 +242,21 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(train, text_file):
     charlm.load(directory)
 
 
-def test_a_diverging_run_fails_and_keeps_good_weights(train, text_file):
+def test_a_diverging_run_fails_and_keeps_good_weights(here, text_file):
     flags = ["--optimizer", "adamw", "--learning-rate", "1e30", "--grad-clip", "0"]
-    done = train("--data", text_file, "--name", "wild", *SMALL_FLAGS, *flags, "--steps", 50)
-    assert done.returncode == 1
-    assert "not finite" in done.stdout
-    assert log_of(train.checkpoints / "wild")[-1]["reason"] == "failed"
-    charlm.load(train.checkpoints / "wild")
+    status, told = here("--data", text_file, "--name", "wild", *SMALL_FLAGS, *flags)
+    assert status == 1
+    assert "not finite" in told
+    assert log_of(here.checkpoints / "wild")[-1]["reason"] == "failed"
+    charlm.load(here.checkpoints / "wild")
 
 
-class InThisProcess:
-    """train.py called rather than started, which is quicker where that makes no difference."""
-
-    def __init__(self, folder, monkeypatch, capsys):
-        self.folder, self.checkpoints = folder, folder / "checkpoints"
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-        monkeypatch.setattr(train_script, "CHECKPOINTS", self.checkpoints)
-
-    def __call__(self, *args):
-        self.monkeypatch.setattr("sys.argv", ["train.py", *args])
-        try:
-            status = train_script.main()
-        except SystemExit as left:
-            status = left.code
-        return status, self.capsys.readouterr().err
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    return InThisProcess(tmp_path, monkeypatch, capsys)
-
-
-def test_running_out_of_memory_is_told(train, text_file):
+def test_running_out_of_memory_is_told(here, text_file):
     flags = [*SMALL_FLAGS, "--batch-size", 10**12, "--sample-chars", 0]
-    done = train("--data", text_file, "--name", "huge", *flags)
-    assert done.returncode == 1
-    assert "out of memory; try a smaller batch_size" in done.stdout
-    assert "Traceback" not in done.stderr
-    assert log_of(train.checkpoints / "huge")[-1]["reason"] == "failed"
+    status, told = here("--data", text_file, "--name", "huge", *flags)
+    assert status == 1
+    assert "out of memory; try a smaller batch_size" in told
+    assert log_of(here.checkpoints / "huge")[-1]["reason"] == "failed"
 
 
 @pytest.mark.parametrize(
@@ -307,38 +310,35 @@ def test_bad_input_shows_no_traceback(train):
     assert done.stderr == "train.py: cannot read the text missing.txt: No such file or directory\n"
 
 
-def test_resuming_checks_what_it_resumes(trained_copy, train, tmp_path):
+def test_resuming_checks_what_it_resumes(trained_copy, here, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("another text entirely. " * 100)
-    wrong = train("--name", "small-gpt", "--resume", "--data", other)
-    assert wrong.returncode == 2
-    assert "was trained on small.txt, another text" in wrong.stderr
-    shorter = train("--name", "small-gpt", "--resume", "--steps", 20)
-    assert shorter.returncode == 2
-    assert "is at step 30; --steps must be as many or more" in shorter.stderr
-    reshaped = train("--name", "small-gpt", "--resume", "--n-layer", 3)
-    assert reshaped.returncode == 2
-    assert "has its shape already" in reshaped.stderr
-    other_optimizer = train("--name", "small-gpt", "--resume", "--optimizer", "adamw")
-    assert other_optimizer.returncode == 2
-    assert "optimizer of a run cannot change half-way" in other_optimizer.stderr
+    for flags, message in (
+        (["--data", other], "was trained on small.txt, another text"),
+        (["--steps", 20], "is at step 30; --steps must be as many or more"),
+        (["--n-layer", 3], "has its shape already"),
+        (["--optimizer", "adamw"], "optimizer of a run cannot change half-way"),
+    ):
+        status, told = here("--name", "small-gpt", "--resume", *flags)
+        assert status == 2
+        assert message in told
     (trained_copy / "small-gpt" / "config.json").write_text("{")
-    broken = train("--name", "small-gpt", "--resume")
-    assert broken.returncode == 2
-    assert "config.json is damaged" in broken.stderr
+    status, told = here("--name", "small-gpt", "--resume")
+    assert status == 2
+    assert "config.json is damaged" in told
 
 
-def test_any_alphabet_can_be_learned(train):
-    path = train.folder / "greek.txt"
+def test_any_alphabet_can_be_learned(here):
+    path = here.folder / "greek.txt"
     path.write_text("ἄνδρα μοι ἔννεπε, Μοῦσα, 😀 πολύτροπον\n" * 60, encoding="utf-8")
-    done = train("--data", path, "--name", "greek", *SMALL_FLAGS, "--steps", 5)
-    assert done.returncode == 0, done.stderr
-    model, tokenizer = charlm.load(train.checkpoints / "greek")
+    assert here("--data", path, "--name", "greek", *SMALL_FLAGS, "--steps", 5)[0] == 0
+    model, tokenizer = charlm.load(here.checkpoints / "greek")
     assert charlm.generate(model, tokenizer, "Μοῦσα😀", 5, seed=0).startswith("Μοῦσα😀")
 
 
-def test_every_option_is_a_flag(train):
-    text = train("--help").stdout
+def test_every_option_is_a_flag(here):
+    status, text = here("--help")
+    assert status == 0
     for config in (charlm.GPT.config_class, checkpoint.TrainConfig):
         for name in set(config.__dataclass_fields__) - {"vocab_size"}:
             assert f"--{name.replace('_', '-')}" in text
