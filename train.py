@@ -133,14 +133,15 @@ def new_run(args):
     except RuntimeError:  # what torch raises when memory is refused
         raise CharlmError(f"a model of this size does not fit in memory: {model_config}") from None
     trainer = Trainer(training, model, corpus, tokenizer, device=device)
-    directory = CHECKPOINTS / (name_of(args, free_name))
+    directory = CHECKPOINTS / name_of(args, free_name)
+    data_path = args.data and str(Path(args.data).resolve())  # to be found from anywhere
     try:
-        checkpoint.create(directory, description, model, tokenizer, args.data)
+        checkpoint.create(directory, description, model, tokenizer, data_path)
     except FileExistsError:
         raise CharlmError(
             f"{directory} exists; go on with it by --resume, or choose another --name"
         ) from None
-    return Run(directory, trainer, tokenizer, args.data)
+    return Run(directory, trainer, tokenizer, data_path)
 
 
 def find_run(args):

@@ -257,7 +257,7 @@ PRESETS = {
         ),
     ),
     "best": Preset(
-        "the lowest loss that about an hour on two CPU cores reaches",
+        "the same network, larger, for about an hour on two CPU cores",
         "gpt",
         GPTConfig(block_size=192, n_layer=6, n_head=6, n_embd=192, dropout=0.15),
         TrainConfig(
