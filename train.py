@@ -1,4 +1,7 @@
-"""Train a character-level language model: `python train.py --preset fast`."""
+"""Train a character-level language model: `python train.py --preset fast`.
+
+Several processes share a run: `torchrun --nproc-per-node 2 train.py --preset fast`.
+"""
 
 import argparse
 import contextlib
@@ -14,24 +17,39 @@ from pathlib import Path
 import torch
 
 import charlm
-from charlm import checkpoint, runlog
+from charlm import checkpoint, distributed, runlog
 from charlm.config import PRESETS, CharlmError, GPTConfig, TrainConfig
-from charlm.data import load_corpus
+from charlm.data import Corpus, load_corpus
+from charlm.events import Sample
 from charlm.screen import Screen
 from charlm.tokenizer import CharTokenizer
-from charlm.training import Sample, Trainer
+from charlm.training import Trainer, TrainerState
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 FROM_THE_TEXT = {"vocab_size"}  # the one option that nobody sets
 
 
 @dataclass(frozen=True)
+class Job:
+    """What every process of a run has to know, wherever it is."""
+
+    description: checkpoint.Description
+    corpus: Corpus
+    tokenizer: CharTokenizer
+    state: TrainerState | None = None  # to go on from
+
+    def trainer(self, device, world):
+        training, model = self.description.training, self.description.build()
+        return Trainer(training, model, self.corpus, self.tokenizer, self.state, device, world)
+
+
+@dataclass(frozen=True)
 class Run:
-    """What training needs besides the trainer."""
+    """What the one process that writes has to know besides."""
 
     directory: Path
+    job: Job
     trainer: Trainer
-    tokenizer: CharTokenizer
     data_path: str | None
     announced: dict | None = None  # the start event that the log ends with, of a resumed run
 
@@ -40,12 +58,18 @@ def main():
     """Train as the command line says; returns the exit status."""
     args = parse_arguments()
     sys.stdout.reconfigure(errors="replace")  # a terminal may lack letters that a text has
+    with distributed.join() as world:
+        return lead(args, world) if world.rank == 0 else follow(args, world)
+
+
+def lead(args, world):
+    """Prepare the run and train, as the process that writes; returns the exit status."""
     try:
         if args.resume:
             directory = find_run(args)
             with runlog.RunLog(directory) as log:
-                return train(resume_run(args, directory, log), log)
-        run = new_run(args)
+                return train(resume_run(args, directory, log, world), log)
+        run = new_run(args, world)
         with runlog.RunLog(run.directory) as log:
             return train(run, log)
     except CharlmError as error:
@@ -55,6 +79,18 @@ def main():
         where = f" {error.filename}" if error.filename else ""
         print(f"train.py: cannot write{where}: {error.strerror}", file=sys.stderr)
         return 1
+
+
+def follow(args, world):
+    """Train along with the process that writes; returns the exit status."""
+    try:
+        trainer = world.share().trainer(choose_device(args.device), world)
+        heed_signals(trainer)
+        *_, last = trainer.events()
+    except CharlmError as error:
+        print(f"train.py, process {world.rank}: {error}", file=sys.stderr)
+        return 1
+    return 1 if last.reason == "failed" else 0
 
 
 def parse_arguments():
@@ -116,7 +152,7 @@ def change(config, args, family):
     return dataclasses.replace(config, **changes)
 
 
-def new_run(args):
+def new_run(args, world):
     """A fresh model directory and a trainer at step 0; what `train` takes."""
     preset = PRESETS[args.preset]
     training = change(preset.training, args, TrainConfig)
@@ -128,20 +164,20 @@ def new_run(args):
     model_config = dataclasses.replace(model_config, vocab_size=tokenizer.vocab_size)
     data = {"name": corpus.name, "sha256": corpus.sha256}
     description = checkpoint.Description(preset.kind, model_config, training, data)
+    job = Job(description, corpus, tokenizer)
     try:
-        model = description.build()
+        trainer = job.trainer(device, world)
     except RuntimeError:  # what torch raises when memory is refused
         raise CharlmError(f"a model of this size does not fit in memory: {model_config}") from None
-    trainer = Trainer(training, model, corpus, tokenizer, device=device)
     directory = CHECKPOINTS / name_of(args, free_name)
     data_path = args.data and str(Path(args.data).resolve())  # to be found from anywhere
     try:
-        checkpoint.create(directory, description, model, tokenizer, data_path)
+        checkpoint.create(directory, description, trainer.model, tokenizer, data_path)
     except FileExistsError:
         raise CharlmError(
             f"{directory} exists; go on with it by --resume, or choose another --name"
         ) from None
-    return Run(directory, trainer, tokenizer, data_path)
+    return Run(directory, job, trainer, data_path)
 
 
 def find_run(args):
@@ -152,7 +188,7 @@ def find_run(args):
     return directory
 
 
-def resume_run(args, directory, log):
+def resume_run(args, directory, log, world):
     """A trainer where the run in `directory` was saved last; cuts its log back to there."""
     checkpoint.sweep(directory)
     old, progress = checkpoint.load_description(directory), checkpoint.load_progress(directory)
@@ -172,12 +208,13 @@ def resume_run(args, directory, log):
             f"{directory} was trained on {old.data['name']}, another text: give it by --data"
         )
     tokenizer, device = checkpoint.load_tokenizer(directory), choose_device(args.device)
-    trainer = Trainer(training, old.build(), corpus, tokenizer, progress.state, device)
+    job = Job(description, corpus, tokenizer, progress.state)
+    trainer = job.trainer(device, world)
     log.cut_back(progress.log_size)
     starts = [event for event in runlog.read(directory)[0] if event["event"] == "start"]
     if training != old.training:
         checkpoint.save_description(directory, description)
-    return Run(directory, trainer, tokenizer, data_path, starts[-1] if starts else None)
+    return Run(directory, job, trainer, data_path, starts[-1] if starts else None)
 
 
 def choose_device(name):
@@ -231,8 +268,8 @@ def newest_name(preset):
 def train(run, log):
     """Train to the end, keeping what the events tell; returns the exit status."""
     trainer = run.trainer
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: stop_gently(trainer, number))
+    heed_signals(trainer)
+    trainer.world.share(run.job)
     with Screen(trainer, run.directory) as screen:
 
         def tell(event):
@@ -247,7 +284,7 @@ def train(run, log):
                     tell(write_sample(run, event.step))
                 elif event.event == "save":
                     checkpoint.save_progress(run.directory, trainer, log, run.data_path)
-        except (OSError, MemoryError, RuntimeError) as error:
+        except (OSError, MemoryError, RuntimeError, distributed.ProcessLost) as error:
             if not (message := explain(error)):
                 raise
             event = trainer.failed(message)
@@ -269,9 +306,16 @@ def explain(error):
     """What stopped a run, if it is the machine's doing; None for what is a fault of ours."""
     if isinstance(error, OSError):
         return f"cannot write: {error.strerror}; what was saved before is whole"
+    if isinstance(error, distributed.ProcessLost):
+        return f"{error}; go on from what was saved with --resume"
     if isinstance(error, MemoryError) or "memory" in str(error):
         return "out of memory; try a smaller batch_size or model"
     return None
+
+
+def heed_signals(trainer):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: stop_gently(trainer, number))
 
 
 def stop_gently(trainer, number):
@@ -283,7 +327,7 @@ def stop_gently(trainer, number):
 def write_sample(run, step):
     """A Sample event: what the model writes from nothing, the same way at each evaluation."""
     config, model = run.trainer.config, run.trainer.kept_model
-    text = charlm.generate(model, run.tokenizer, "", config.sample_chars, seed=config.seed)
+    text = charlm.generate(model, run.job.tokenizer, "", config.sample_chars, seed=config.seed)
     return Sample(step, round(run.trainer.elapsed, 3), text)
 
 

@@ -20,6 +20,6 @@ class BigramLM(nn.Module):
     def new_cache(self, batch_size):
         """None: nothing is worth remembering, the last character says it all."""
 
-    def forward(self, ids, cache=None):
-        """Ids (B, T) int64 to logits (B, T, V) float32."""
+    def forward(self, ids, cache=None, seeds=None):
+        """Ids (B, T) int64 to logits (B, T, V) float32. Nothing to cache here, nothing to drop."""
         return self.table(ids)

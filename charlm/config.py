@@ -79,7 +79,7 @@ class GPTConfig(BigramConfig):
     """A GPT. The defaults are today's network; the `gpt` preset is the lecture's."""
 
     n_layer: int = option(4, "transformer blocks, one after the other")
-    n_head: int = option(4, "attention heads in each block")
+    n_head: int = option(4, "attention heads in each block that attends")
     n_embd: int = option(128, "width of the residual stream; divisible by n_head")
     dropout: float = option(0.0, "share of activations zeroed at random while training")
     position: str = option("rotary", "how the network knows the order", ("learned", "rotary"))
@@ -89,12 +89,16 @@ class GPTConfig(BigramConfig):
         "relu2", "nonlinearity of the feed-forward layer; relu2 is ReLU squared", ("relu", "relu2")
     )
     bias: bool = option(False, "biases in the linear layers where the lecture has them")
+    attention_every: int = option(
+        1, "every how many blocks one attends; the others convolve over the last characters"
+    )
+    conv_size: int = option(4, "characters that such a convolution sees, the newest included")
     embd_norm: bool = option(True, "normalise each character's embedding before the first block")
     zero_init: bool = option(True, "start every block as the identity: its output layers at zero")
 
     def check(self):
         super().check()
-        self.at_least(1, "n_layer", "n_head", "n_embd")
+        self.at_least(1, "n_layer", "n_head", "n_embd", "attention_every", "conv_size")
         self.fraction("dropout")
         require(
             self.n_embd % self.n_head == 0,
@@ -116,6 +120,11 @@ class TrainConfig(Checked):
     steps: int = option(600, "optimizer steps")
     batch_size: int = option(32, "windows of block_size characters in a step")
     seed: int = option(1337, "everything random in a run follows from it")
+    order: str = option(
+        "random",
+        "windows drawn at random, or in epochs: each once, in a new order, before any again",
+        ("random", "epochs"),
+    )
     optimizer: str = option(
         "muon",
         "muon orthogonalises the updates of matrices; adamw takes the rest",

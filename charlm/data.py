@@ -114,12 +114,35 @@ def fold_in(seed, *counters):
     return int.from_bytes(hashlib.blake2b(message.encode(), digest_size=4).digest(), "little")
 
 
-def batch(ids, batch_size, block_size, seed, step):
-    """Random windows of `ids` and the same windows one character on: (B, T) and (B, T), int64.
+def batch(ids, batch_size, block_size, seed, step, order="random"):
+    """Windows of `ids` and the same windows one character on: (B, T) and (B, T), int64.
 
-    A pure function of (seed, step), so a resumed run sees what an uninterrupted one would.
+    `order` is TrainConfig's. A pure function of (seed, step), so a resumed run sees what an
+    uninterrupted one would.
     """
-    generator = torch.Generator().manual_seed(fold_in(seed, step))
-    starts = torch.randint(len(ids) - block_size, (batch_size, 1), generator=generator)
-    windows = ids[starts + torch.arange(block_size + 1)]  # (B, T + 1)
+    if order == "epochs":
+        starts = epoch_starts(len(ids), batch_size, block_size, seed, step)
+    else:
+        generator = torch.Generator().manual_seed(fold_in(seed, step))
+        starts = torch.randint(len(ids) - block_size, (batch_size,), generator=generator)
+    windows = ids[starts.unsqueeze(1) + torch.arange(block_size + 1)]  # (B, T + 1)
     return windows[:, :-1], windows[:, 1:]
+
+
+def epoch_starts(length, batch_size, block_size, seed, step):
+    """Where the windows (B,) of a step begin, if every window is to come before any comes again.
+
+    An epoch's windows do not overlap. Each epoch has its own order, and begins somewhere else in
+    the first window, so that a character is not always seen with the same ones before it.
+    """
+    room = length - 1  # the last character is only ever a target
+    n = max(1, room // block_size - 1)
+    counters = range(step * batch_size, (step + 1) * batch_size)
+    starts = []
+    for epoch in range(counters[0] // n, counters[-1] // n + 1):
+        generator = torch.Generator().manual_seed(fold_in(seed, 3, epoch))
+        shift = torch.randint(room - n * block_size + 1, (1,), generator=generator)
+        order = torch.randperm(n, generator=generator)
+        within = slice(max(counters[0] - epoch * n, 0), counters[-1] + 1 - epoch * n)
+        starts.append(order[within] * block_size + shift)
+    return torch.cat(starts)

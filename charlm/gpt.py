@@ -4,12 +4,14 @@
     order             a learned vector per position      rotary: queries and keys are turned
     norm              LayerNorm                          RMSNorm, one more after the embedding
     attention         softmax(q k / sqrt(head size))     the same, with q and k normalised first
+    neighbours        attention finds them               most blocks convolve instead of attending
     feed-forward      ReLU                               ReLU squared
     start             every block does something random  every block does nothing yet
 
 Source: Karpathy, "Let's build GPT: from scratch, in code, spelled out"; Vaswani et al. 2017 for the
 network, Su et al. 2021 (rotary positions), Zhang & Sennrich 2019 (RMSNorm), Henry et al. 2020
-(query-key norm), So et al. 2021 (ReLU squared).
+(query-key norm), So et al. 2021 (ReLU squared), Liquid AI 2025 (LFM2: gated short convolutions in
+most blocks, attention in few).
 
 Shapes: B rows, T characters, C = n_embd, H = n_head, D = C / H, V = vocab_size.
 """
@@ -21,21 +23,36 @@ from torch import nn
 from charlm.config import GPTConfig
 
 
-class KVCache:
-    """Keys and values of the characters read so far, so that each is computed once."""
+class Cache:
+    """What the blocks keep of the characters read so far, so that each is computed once."""
 
     def __init__(self, config, batch_size, like):
-        shape = (config.n_layer, batch_size, config.n_head, config.block_size)
-        self.keys = like.new_zeros(*shape, config.n_embd // config.n_head)  # (L, B, H, T, D)
-        self.values = torch.zeros_like(self.keys)
+        C, H = config.n_embd, config.n_head
+        attending = {layer for layer in range(config.n_layer) if attends(config, layer)}
+        shape = (batch_size, H, config.block_size, C // H)
+        self.keys = {layer: like.new_zeros(shape) for layer in attending}  # each (B, H, T, D)
+        self.values = {layer: like.new_zeros(shape) for layer in attending}
+        shape = (batch_size, config.conv_size - 1, C)  # as far back as a convolution reaches
+        self.tails = {layer: like.new_zeros(shape) for layer in range(config.n_layer)}
         self.length = 0  # characters read; moved on by GPT.forward, once all layers have theirs
 
     def extend(self, layer, k, v):
         """Add keys and values (B, H, T, D) of new characters; returns those of all so far."""
         end = self.length + k.size(2)
-        self.keys[layer, :, :, self.length : end] = k
-        self.values[layer, :, :, self.length : end] = v
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        self.keys[layer][:, :, self.length : end] = k
+        self.values[layer][:, :, self.length : end] = v
+        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+
+    def prepend(self, layer, x):
+        """Put what came before it in front of x (B, T, C), and remember its end for next time."""
+        x = torch.cat((self.tails[layer], x), dim=1)  # (B, conv_size - 1 + T, C)
+        self.tails[layer] = x[:, x.size(1) - self.tails[layer].size(1) :]
+        return x
+
+
+def attends(config, layer):
+    """Whether this block attends; the others convolve."""
+    return (layer + 1) % config.attention_every == 0
 
 
 def make_norm(config, size):
@@ -60,6 +77,27 @@ def rotate(x, cos, sin):
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
+def mix(x):
+    """Hash int32 to int32, one to one: the last steps of MurmurHash3 (Appleby 2011)."""
+    x = (x ^ (x >> 16 & 0xFFFF)) * -0x7A143595
+    x = (x ^ (x >> 13 & 0x7FFFF)) * -0x3D4D51CB
+    return x ^ (x >> 16 & 0xFFFF)
+
+
+def dropout(x, share, seeds):
+    """Zero a random share of x (B, ...), a function of each row's seed in `seeds` (B,) int32.
+
+    Hashing a counter rather than asking a generator: it compiles to vector instructions, the
+    backward pass computes the mask anew instead of storing it, and it does not matter which
+    process has which rows. Seeds of None drop nothing.
+    """
+    if seeds is None:
+        return x
+    counters = torch.arange(x[0].numel(), dtype=torch.int32, device=x.device).view(x[0].shape)
+    bits = mix(mix(counters) ^ seeds.view(-1, *[1] * (x.ndim - 1)))
+    return torch.where(bits >= int(2**32 * share) - 2**31, x / (1 - share), 0.0)
+
+
 class Attention(nn.Module):
     """Multi-headed causal self-attention: every character gathers from those before it."""
 
@@ -73,12 +111,12 @@ class Attention(nn.Module):
         self.proj = nn.Linear(C, C, bias=config.bias)
         self.norm_q = make_norm(config, self.head_size) if config.qk_norm else nn.Identity()
         self.norm_k = make_norm(config, self.head_size) if config.qk_norm else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = config.dropout
 
     def heads(self, x):
         return x.unflatten(-1, (self.n_head, self.head_size)).transpose(1, 2)  # (B, H, T, D)
 
-    def forward(self, x, mask, rotary, cache, layer):
+    def forward(self, x, mask, rotary, cache, layer, seeds):
         q = self.norm_q(self.heads(self.query(x)).float())  # norms and angles in float32, whatever
         k = self.norm_k(self.heads(self.key(x)).float())  # autocast makes of the products
         v = self.heads(self.value(x))
@@ -90,9 +128,36 @@ class Attention(nn.Module):
         # faster on a CPU at these sizes. Scaling keeps the softmax soft whatever the head size.
         affinity = q @ k.transpose(-2, -1) * self.head_size**-0.5  # (B, H, T, T so far)
         affinity = affinity.masked_fill(~mask, -torch.inf)  # the future stays unseen
-        weights = self.dropout(affinity.softmax(dim=-1))
+        weights = dropout(affinity.softmax(dim=-1), self.dropout, seeds[0])
         gathered = (weights @ v).transpose(1, 2).flatten(-2)  # (B, T, C)
-        return self.dropout(self.proj(gathered))
+        return self.proj(gathered)
+
+
+class ShortConv(nn.Module):
+    """Every character gathers from the few just before it, through gates.
+
+    Most of what predicts a character stands right before it. Attention has to learn to look there;
+    this cannot look anywhere else, and costs as much for each character however long the text is.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        C, self.size = config.n_embd, config.conv_size
+        self.gate_in = nn.Linear(C, C, bias=False)
+        self.gate_out = nn.Linear(C, C, bias=False)
+        self.value = nn.Linear(C, C, bias=False)
+        self.kernel = nn.Parameter(torch.empty(C, 1, self.size))  # one filter a channel
+        nn.init.uniform_(self.kernel, -(self.size**-0.5), self.size**-0.5)
+        self.proj = nn.Linear(C, C, bias=config.bias)
+
+    def forward(self, x, mask, rotary, cache, layer, seeds):
+        T = x.size(1)
+        x, gate = self.gate_in(x) * self.value(x), self.gate_out(x)
+        # what came before, (B, size - 1 + T, C); nothing did where the text begins
+        x = F.pad(x, (0, 0, self.size - 1, 0)) if cache is None else cache.prepend(layer, x)
+        # written as a sum of shifted copies: compiled, faster here than conv1d
+        x = sum(x[:, i : i + T] * self.kernel[:, 0, i] for i in range(self.size))
+        return self.proj(x * gate)
 
 
 class FeedForward(nn.Module):
@@ -103,26 +168,27 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
         self.down = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
         self.squared = config.activation == "relu2"
-        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x):
         x = F.relu(self.up(x))
-        return self.dropout(self.down(x.square() if self.squared else x))
+        return self.down(x.square() if self.squared else x)
 
 
 class Block(nn.Module):
     """Communication, then computation, each added to the stream (B, T, C) that runs through."""
 
-    def __init__(self, config):
+    def __init__(self, config, attends):
         super().__init__()
         self.norm_1 = make_norm(config, config.n_embd)
-        self.attention = Attention(config)
+        self.mixer = Attention(config) if attends else ShortConv(config)
         self.norm_2 = make_norm(config, config.n_embd)
         self.feed_forward = FeedForward(config)
+        self.dropout = config.dropout
 
-    def forward(self, x, mask, rotary=None, cache=None, layer=0):
-        x = x + self.attention(self.norm_1(x), mask, rotary, cache, layer)
-        return x + self.feed_forward(self.norm_2(x))
+    def forward(self, x, mask, rotary=None, cache=None, layer=0, seeds=(None, None, None)):
+        mixed = self.mixer(self.norm_1(x), mask, rotary, cache, layer, seeds)
+        x = x + dropout(mixed, self.dropout, seeds[1])
+        return x + dropout(self.feed_forward(self.norm_2(x)), self.dropout, seeds[2])
 
 
 class GPT(nn.Module):
@@ -142,25 +208,37 @@ class GPT(nn.Module):
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
         self.norm_embd = make_norm(config, config.n_embd) if config.embd_norm else nn.Identity()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        kinds = [attends(config, layer) for layer in range(config.n_layer)]
+        self.blocks = nn.ModuleList(Block(config, attends=kind) for kind in kinds)
         self.norm_out = make_norm(config, config.n_embd)
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=config.bias)
         mask = torch.ones(config.block_size, config.block_size, dtype=torch.bool).tril()
         self.register_buffer("mask", mask, persistent=False)  # row t sees columns 0..t
         if config.zero_init:
-            outputs = [(block.attention.proj, block.feed_forward.down) for block in self.blocks]
+            outputs = [(block.mixer.proj, block.feed_forward.down) for block in self.blocks]
             for layer in (*sum(outputs, ()), self.head):
                 for p in layer.parameters():
                     nn.init.zeros_(p)
 
     def new_cache(self, batch_size):
         """An empty cache for `batch_size` rows of up to block_size characters."""
-        return KVCache(self.config, batch_size, self.embedding.weight)
+        return Cache(self.config, batch_size, self.embedding.weight)
 
-    def forward(self, ids, cache=None):
+    def dropout_seeds(self, ids, seeds):
+        """A seed for each row at each place (n_layer, 3, B); None where nothing is dropped."""
+        if not (self.training and self.config.dropout):
+            return [(None, None, None)] * self.config.n_layer
+        if seeds is None:
+            seeds = torch.randint(-(2**31), 2**31, ids.shape[:1], dtype=torch.int32)
+        places = torch.arange(3 * self.config.n_layer, dtype=torch.int32, device=ids.device)
+        return mix(mix(places).view(-1, 3, 1) ^ seeds.to(ids.device))
+
+    def forward(self, ids, cache=None, seeds=None):
         """Ids (B, T) int64 to logits (B, T, V) float32.
 
-        With a cache, `ids` continue what it holds. Raises ValueError beyond block_size characters.
+        With a cache, `ids` continue what it holds. In training mode the dropout of each row is a
+        function of its seed in `seeds` (B,) int32; without seeds, torch's generator gives some.
+        Raises ValueError beyond block_size characters.
         """
         start = cache.length if cache is not None else 0
         end = start + ids.size(1)
@@ -173,8 +251,9 @@ class GPT(nn.Module):
         else:
             rotary = self.cos[start:end], self.sin[start:end]
         x = self.norm_embd(x)
+        mask, seeds = self.mask[start:end, :end], self.dropout_seeds(ids, seeds)
         for layer, block in enumerate(self.blocks):
-            x = block(x, self.mask[start:end, :end], rotary, cache, layer)
+            x = block(x, mask, rotary, cache, layer, seeds[layer])
         if cache is not None:
             cache.length = end
         return self.head(self.norm_out(x)).float()

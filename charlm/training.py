@@ -5,85 +5,17 @@ import copy
 import math
 import time
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 
-from charlm.config import ConfigError
+from charlm.config import ConfigError, require
 from charlm.data import batch, fold_in
+from charlm.distributed import World
+from charlm.events import End, Eval, Save, Start, Step
 from charlm.optim import lr_scale, make_optimizers
 
 COMPILE_FROM = 100  # steps; a shorter run is over before compiling has paid
-
-
-@dataclass(frozen=True)
-class Start:
-    """A run begins: everything that it is a function of, and where it happens."""
-
-    event: ClassVar[str] = "start"
-    step: int
-    time: float  # seconds since the run's start, over all its resumptions
-    config: dict
-    data: dict  # name, sha256
-    parameters: int
-    device: str
-    precision: str
-    compiled: bool
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Step:
-    """An optimizer step: the loss of its batch, in nats per character."""
-
-    event: ClassVar[str] = "step"
-    step: int
-    time: float
-    loss: float
-    lr: float
-    chars_per_second: float
-
-
-@dataclass(frozen=True)
-class Eval:
-    """Losses in nats per character: random training batches, and the whole validation split."""
-
-    event: ClassVar[str] = "eval"
-    step: int
-    time: float
-    train_loss: float
-    val_loss: float
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What the model writes at this step."""
-
-    event: ClassVar[str] = "sample"
-    step: int
-    time: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Save:
-    """The moment to save `trainer.state()`."""
-
-    event: ClassVar[str] = "save"
-    step: int
-    time: float
-
-
-@dataclass(frozen=True)
-class End:
-    """The run is over: `reason` is finished, stopped or failed."""
-
-    event: ClassVar[str] = "end"
-    step: int
-    time: float
-    reason: str
-    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,20 +30,31 @@ class TrainerState:
 class Trainer:
     """Trains a model on a corpus; iterate over `events()` and act on what you see."""
 
-    def __init__(self, config, model, corpus, tokenizer, start=None, device="cpu"):
+    def __init__(self, config, model, corpus, tokenizer, start=None, device="cpu", world=None):
         """`config`: TrainConfig. `start`: the TrainerState to go on from; None begins anew.
+
+        `world`: the processes that share this run; all are given the same, and all iterate.
 
         Raises DataError if the text is too short for the model's block_size, and ConfigError if
         `start` is not the state of such a model and such optimizers.
         """
         self.config, self.corpus, self.device = config, corpus, torch.device(device)
+        self.world = world or World()
+        processes = self.world.size
+        require(
+            config.batch_size >= processes,
+            "batch_size",
+            config.batch_size,
+            f"{processes} or more, a row for each process",
+        )
         corpus.check_room(model.config.block_size)
         self.train_ids, self.val_ids = corpus.split(tokenizer)
         self.model = model.to(self.device)
         self.kept_model = copy.deepcopy(self.model)
         self.average = [p.detach().clone() for p in self.model.parameters()]
         self.optimizers = make_optimizers(self.model, config)
-        self.step, self.resumed, self.stopping = 0, start is not None, False
+        self.step, self.resumed = 0, start is not None
+        self.stopping = self.told_to_stop = False  # what all agreed on; what this process was told
         self.began = time.monotonic()
         self.stance, self.notes = "force_eager", []
         self.precision = choose_precision(config.precision, self.device)
@@ -128,7 +71,8 @@ class Trainer:
 
     def stop(self):
         """Ask the run to save and end after the step it is in; safe from a signal handler."""
-        self.stopping = True
+        self.told_to_stop = True
+        self.stopping = self.world.size == 1  # several processes agree on it in the next step
 
     def events(self):
         """Train, yielding events in order; after a Save, store `state()` before going on.
@@ -140,7 +84,7 @@ class Trainer:
         evaluated = self.resumed  # the resumed state was saved after its step's evaluation
         while True:
             due = self.step % self.config.eval_interval == 0 or self.step == self.config.steps
-            if due and not evaluated:
+            if due and not evaluated and self.world.rank == 0:
                 losses = self._evaluate()
                 if not all(map(math.isfinite, losses.values())):
                     yield self._diverged()
@@ -245,7 +189,9 @@ class Trainer:
             block.compile()  # the same code in each, so it is compiled once
         self.stance = "default"
         try:
-            self._loss(self.step).backward()
+            # masks are hashed or compared again for the backward pass: storing them is what is slow
+            with torch._functorch.config.patch(aggressive_recomputation=True):
+                self._loss(self.step).backward()
         except Exception as error:  # whatever is missing: real faults come again without compiling
             self.stance = "force_eager"
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
@@ -253,18 +199,22 @@ class Trainer:
         self.model.zero_grad()
 
     def _loss(self, step):
-        config = self.config
-        torch.manual_seed(fold_in(config.seed, step, 1))  # dropout, too, is a function of the step
-        x, y = batch(
-            self.train_ids, config.batch_size, self.model.config.block_size, config.seed, step
-        )
+        """This process's part of the loss of a step's batch, the mean over all its characters."""
+        config, mine = self.config, self.world.rows(self.config.batch_size)
+        rows, T = config.batch_size, self.model.config.block_size
+        x, y = batch(self.train_ids, rows, T, config.seed, step, config.order)
+        # dropout, too, is a function of the step and the row
+        generator = torch.Generator().manual_seed(fold_in(config.seed, step, 1))
+        seeds = torch.randint(-(2**31), 2**31, (rows,), generator=generator, dtype=torch.int32)
         self.model.train()
         with torch.compiler.set_stance(self.stance), self._autocast():
-            return self._cross_entropy(self.model, x, y)
+            loss = self._cross_entropy(self.model, x[mine], y[mine], seeds[mine])
+        return loss * (len(x[mine]) / rows)
 
     def _train_step(self):
         loss = self._loss(self.step)
         loss.backward()
+        loss = self._add_up(loss.detach())
         if self.config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         scale = lr_scale(self.step, self.config)
@@ -281,22 +231,41 @@ class Trainer:
         self.step += 1
         return loss.item(), self.config.learning_rate * scale
 
+    def _add_up(self, loss):
+        """Add gradients, losses and requests to stop of all processes, in one exchange."""
+        if self.world.size == 1:
+            return loss
+        grads = [p.grad for p in self.model.parameters()]
+        told = loss.new_tensor([self.told_to_stop])
+        flat = torch.cat([*(grad.flatten() for grad in grads), loss.view(1), told])
+        self.world.add_up(flat)
+        *sums, loss, told = flat.split([*(grad.numel() for grad in grads), 1, 1])
+        torch._foreach_copy_(
+            grads, [total.view_as(g) for total, g in zip(sums, grads, strict=True)]
+        )
+        self.stopping = told.item() > 0
+        return loss
+
     @torch.no_grad()
     def _evaluate(self):
-        """Training loss over eval_iters random batches, validation loss over the whole split."""
+        """The losses of an Eval."""
         config, model = self.config, self._keep()
         T = model.config.block_size
         with self._autocast():
             # the same batches at every evaluation, none of them a batch that training sees
-            draws = [
-                batch(self.train_ids, config.batch_size, T, fold_in(config.seed, 2), i)
-                for i in range(config.eval_iters)
-            ]
-            train = sum(self._cross_entropy(model, x, y).item() for x, y in draws) / len(draws)
+            train = self._estimate(model, self.train_ids, fold_in(config.seed, 2))
+            val = self._estimate(model, self.val_ids, fold_in(config.seed, 4))
             total = 0.0
             for x, y in windows(self.val_ids, T, max(1, 8192 // T)):
                 total += self._cross_entropy(model, x, y).item() * y.numel()
-        return {"train_loss": train, "val_loss": total / (len(self.val_ids) - 1)}
+        whole = total / (len(self.val_ids) - 1)
+        return {"train_loss": train, "val_loss": whole, "val_estimate": val}
+
+    def _estimate(self, model, ids, seed):
+        """Mean loss over eval_iters random batches of `ids`."""
+        n, T = self.config.eval_iters, min(model.config.block_size, len(ids) - 1)
+        batches = (batch(ids, self.config.batch_size, T, seed, i) for i in range(n))
+        return sum(self._cross_entropy(model, x, y).item() for x, y in batches) / n
 
     @torch.no_grad()
     def _keep(self):
@@ -307,8 +276,8 @@ class Trainer:
         torch._foreach_copy_(list(self.kept_model.parameters()), weights)
         return self.kept_model.eval()
 
-    def _cross_entropy(self, model, x, y):
-        logits = model(x.to(self.device))
+    def _cross_entropy(self, model, x, y, seeds=None):
+        logits = model(x.to(self.device), seeds=seeds)
         return F.cross_entropy(logits.flatten(0, 1), y.to(self.device).flatten())
 
     def _autocast(self):

@@ -12,8 +12,8 @@ from conftest import REPOSITORY
 import charlm
 from charlm.config import ConfigError
 
-ROOMS = """config files tokenizer data bigram gpt optim training runlog screen checkpoint
-    sampling engine hub bench ui""".split()
+ROOMS = """config files tokenizer data bigram gpt lecture optim distributed events training runlog
+    screen checkpoint sampling engine hub bench ui""".split()
 
 
 def imports_of(path):

@@ -122,3 +122,21 @@ def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
 def test_tiny_shakespeare_is_what_the_plan_says(tinyshakespeare):
     assert (tinyshakespeare.name, len(tinyshakespeare.text)) == ("tinyshakespeare", 1_115_394)
     assert CharTokenizer.fit(tinyshakespeare.text).vocab_size == 65
+
+
+@pytest.mark.parametrize(
+    ("length", "block_size", "batch_size"), [(1003, 10, 7), (30, 8, 5), (9, 8, 3)]
+)
+def test_an_epoch_has_every_window_once(length, block_size, batch_size):
+    ids, n = torch.arange(length), max(1, (length - 1) // block_size - 1)
+    rows, seen = [], []
+    for step in range(3 * n):
+        x, y = batch(ids, batch_size, block_size, 5, step, "epochs")
+        assert x.shape == (batch_size, block_size)
+        assert y.equal(x + 1)
+        rows += x[:, 0].tolist()
+    for epoch in range(3 * n * batch_size // n):
+        starts = sorted(rows[epoch * n : (epoch + 1) * n])
+        assert starts == list(range(starts[0], starts[0] + n * block_size, block_size))
+        seen.append(rows[epoch * n : (epoch + 1) * n])
+    assert n == 1 or seen[0] != seen[1]

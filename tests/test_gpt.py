@@ -6,13 +6,15 @@ import torch.nn.functional as F
 from conftest import LECTURE, make_model
 
 from charlm.config import PRESETS, GPTConfig
-from charlm.gpt import GPT, rotary_angles, rotate
+from charlm.gpt import GPT, dropout, mix, rotary_angles, rotate
 
 V = 11
 
 
-@pytest.fixture(params=["lecture", "today"])
+@pytest.fixture(params=["lecture", "today", "convolving"])
 def gpt(request):
+    if request.param == "convolving":
+        return make_model("today", V, n_layer=3, attention_every=2, conv_size=3)
     return make_model(request.param, V)
 
 
@@ -73,7 +75,7 @@ def test_the_lecture_network_is_the_lectures():
 def test_attention_is_the_lectures():
     """The block's attention against the lecture's, written out head by head."""
     model = make_model("lecture", V)
-    attention = model.blocks[0].attention
+    attention = model.blocks[0].mixer
     x = torch.randn(1, 9, 16)
     heads, size = [], 8
     for h in range(2):
@@ -85,7 +87,7 @@ def test_attention_is_the_lectures():
         affinity = affinity.masked_fill(torch.tril(torch.ones(9, 9)) == 0, -math.inf)
         heads.append(F.softmax(affinity, dim=-1) @ v)
     expected = attention.proj(torch.cat(heads, dim=-1))
-    got = attention(x, model.mask[:9, :9], None, None, 0)
+    got = attention(x, model.mask[:9, :9], None, None, 0, (None, None, None))
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -112,3 +114,49 @@ def test_every_option_of_the_network_matters(name):
     changed = make_model("today", V, **{name: LECTURE[name]})
     same_shapes = [p.shape for p in base.parameters()] == [p.shape for p in changed.parameters()]
     assert not same_shapes or not base(ids(1, 16)).allclose(changed(ids(1, 16)))
+
+
+def test_a_convolution_sees_the_last_characters_only():
+    model = make_model("today", V, n_layer=2, attention_every=3, conv_size=3)
+    a = ids(1, 16)
+    for back, seen in ((4, True), (5, False)):  # two blocks, each two characters back
+        b = a.clone()
+        b[:, 15 - back] = (b[:, 15 - back] + 1) % V
+        assert model(a)[:, -1].allclose(model(b)[:, -1]) != seen
+
+
+def test_the_hash_is_one_to_one():
+    x = torch.arange(-100_000, 100_000, dtype=torch.int32)
+    assert len(mix(x).unique()) == len(x)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_dropout_drops_its_share_and_keeps_the_mean(share):
+    x = torch.ones(64, 50, 40)
+    seeds = torch.arange(64, dtype=torch.int32)
+    dropped = dropout(x, share, seeds)
+    assert float((dropped == 0).float().mean()) == pytest.approx(share, abs=0.005)
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.01)
+    gone = (dropped == 0).float().flatten(1)  # (64, 2000)
+    between = torch.corrcoef(gone) - torch.eye(64)  # of 64 * 63 / 2 pairs of rows
+    assert between.abs().max() < 0.12, "rows are dropped alike"
+    along = torch.corrcoef(torch.stack((gone[:, :-1].flatten(), gone[:, 1:].flatten())))[0, 1]
+    assert along.abs() < 0.01, "neighbours are dropped alike"
+
+
+def test_dropout_of_a_row_depends_on_its_seed_alone():
+    x, seeds = torch.randn(5, 7, 3), torch.tensor([3, 1, 4, 1, 5], dtype=torch.int32)
+    whole = dropout(x, 0.3, seeds)
+    assert whole[2:4].equal(dropout(x[2:4], 0.3, seeds[2:4]))
+    assert (whole[1] == 0).equal(whole[3] == 0)
+    assert not (whole[0] == 0).equal(whole[1] == 0)
+    assert dropout(x, 0.3, None) is x
+
+
+def test_a_model_in_training_drops_and_one_in_use_does_not():
+    model, x = make_model("today", V, dropout=0.2), ids(2, 9)
+    assert model(x).equal(model(x))
+    model.train()
+    assert not model(x).equal(model(x))
+    seeds = torch.tensor([7, 8], dtype=torch.int32)
+    assert model(x, seeds=seeds).equal(model(x, seeds=seeds))

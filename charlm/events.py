@@ -1,0 +1,78 @@
+"""What happens in a run, as small frozen values: the trainer tells them, the log keeps them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run begins: everything that it is a function of, and where it happens."""
+
+    event: ClassVar[str] = "start"
+    step: int
+    time: float  # seconds since the run's start, over all its resumptions
+    config: dict
+    data: dict  # name, sha256
+    parameters: int
+    device: str
+    precision: str
+    compiled: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """An optimizer step: the loss of its batch, in nats per character."""
+
+    event: ClassVar[str] = "step"
+    step: int
+    time: float
+    loss: float
+    lr: float
+    chars_per_second: float
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Losses in nats per character.
+
+    `train_loss` and `val_estimate` are means over eval_iters random batches of a split, as in the
+    lecture; `val_loss` is that of the whole validation split.
+    """
+
+    event: ClassVar[str] = "eval"
+    step: int
+    time: float
+    train_loss: float
+    val_loss: float
+    val_estimate: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the model writes at this step."""
+
+    event: ClassVar[str] = "sample"
+    step: int
+    time: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Save:
+    """The moment to save `trainer.state()`."""
+
+    event: ClassVar[str] = "save"
+    step: int
+    time: float
+
+
+@dataclass(frozen=True)
+class End:
+    """The run is over: `reason` is finished, stopped or failed."""
+
+    event: ClassVar[str] = "end"
+    step: int
+    time: float
+    reason: str
+    message: str = ""

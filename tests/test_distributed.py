@@ -1,0 +1,114 @@
+"""Several processes on one run, as torchrun starts them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import SMALL_FLAGS
+
+from charlm import runlog
+from charlm.distributed import World
+
+# five rows of a batch for two processes: three and two
+FLAGS = [*SMALL_FLAGS, "--batch-size", "5", "--dropout", "0.2", "--log-interval", "1"]
+
+
+def torchrun(train, *args):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return subprocess.Popen(
+        [*launcher, "--nproc-per-node", "2", *train.command(*args)[1:]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def events(train, name):
+    return runlog.read(train.checkpoints / name)[0]
+
+
+def workers(launcher):
+    """The processes that a launcher started, in the order of their ranks."""
+    listed = subprocess.run(
+        ["pgrep", "-P", str(launcher.pid), "-f", "train.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return sorted(map(int, listed.stdout.split()))
+
+
+def wait_for_a_save(train, name):
+    deadline = time.monotonic() + 60
+    while not any(e["event"] == "step" and e["step"] > 25 for e in follow(train, name)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def follow(train, name):
+    return events(train, name) if (train.checkpoints / name / runlog.FILE).exists() else []
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 5), (2, 5), (3, 5), (5, 5)])
+def test_every_row_is_one_process_s(size, count):
+    rows = [i for rank in range(size) for i in range(count)[World(rank, size).rows(count)]]
+    assert rows == list(range(count))
+
+
+def test_two_processes_learn_as_one_does(train, text_file):
+    flags = ["--data", text_file, *FLAGS, "--steps", 40, "--eval-interval", 20]
+    assert train("--name", "one", *flags).returncode == 0
+    pair = torchrun(train, "--name", "two", *flags)
+    told, _ = pair.communicate(timeout=120)
+    assert pair.returncode == 0, told
+    assert told.count("finished at step 40") == 1, "both processes tell of the run"
+    one, two = events(train, "one"), events(train, "two")
+    assert [(e["event"], e["step"]) for e in one] == [(e["event"], e["step"]) for e in two]
+    for a, b in zip(one, two, strict=True):
+        for loss in {"loss", "train_loss", "val_loss", "val_estimate"} & a.keys():
+            assert b[loss] == pytest.approx(a[loss], abs=1e-4)
+
+
+def test_a_pair_that_is_stopped_saves_once_and_goes_on(train, text_file):
+    flags = ["--data", text_file, "--name", "pair", *FLAGS, "--steps", 4000]
+    flags += ["--eval-interval", 20]
+    pair = torchrun(train, *flags)
+    wait_for_a_save(train, "pair")
+    os.kill(workers(pair)[1], signal.SIGTERM)  # told to one, heeded by both
+    told, _ = pair.communicate(timeout=60)
+    assert pair.returncode == 0, told
+    last = events(train, "pair")[-1]
+    assert last["event"] == "end"
+    assert last["reason"] == "stopped"
+    pair = torchrun(train, "--name", "pair", "--resume", "--steps", last["step"] + 5)
+    told, _ = pair.communicate(timeout=60)
+    assert pair.returncode == 0, told
+    assert events(train, "pair")[-1]["reason"] == "finished"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_run_with_a_word(rank, train, text_file):
+    flags = ["--data", text_file, "--name", "pair", *FLAGS, "--steps", 4000]
+    pair = torchrun(train, *flags, "--eval-interval", 20)
+    wait_for_a_save(train, "pair")
+    os.kill(workers(pair)[rank], signal.SIGKILL)
+    told, _ = pair.communicate(timeout=60)
+    assert pair.returncode != 0
+    assert "another process of this run is gone" in told
+    if rank == 1:  # the one that writes is left to say so
+        last = events(train, "pair")[-1]
+        assert last["reason"] == "failed"
+        assert "--resume" in last["message"]
+
+
+def test_what_the_first_process_refuses_ends_all(train, text_file):
+    pair = torchrun(train, "--data", text_file, *FLAGS, "--batch-size", 1)
+    told, _ = pair.communicate(timeout=60)
+    assert pair.returncode != 0
+    assert "batch_size is 1; it must be 2 or more" in told
+    assert not train.checkpoints.exists()
