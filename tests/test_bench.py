@@ -1,0 +1,52 @@
+import pytest
+
+from charlm import bench
+from charlm.bench import Cost, measured, steps_to_target, table
+
+
+def test_the_table_compares_with_the_lecture():
+    lecture = Cost("the lecture's code", 2.0, 8192, 900_000_000, 18_000.0, 73_728_000)
+    fast = Cost("fast", 0.1, 2048, 700_000_000, 90.0, 1_024_000)
+    bigram = Cost("bigram", 0.01, 2048, 300_000_000, None, None)
+    assert list(table([lecture, fast, bigram]))[2:] == [
+        "| the lecture's code | 2.000 | 4,096 | 18,000 s | 73.73 M | 1.0 | 900 MB |",
+        "| fast | 0.100 | 20,480 | 90 s | 1.02 M | 200.0 | 700 MB |",
+        "| bigram | 0.010 | 204,800 | not reached |  |  | 300 MB |",
+    ]
+
+
+def test_the_target_is_reached_at_the_first_evaluation_that_is_low_enough():
+    losses = [(0, 4.2), (1000, 1.6), (2000, 1.5492), (3000, 1.5)]
+    events = [{"event": "eval", "step": step, "val_loss": loss} for step, loss in losses]
+    assert steps_to_target(events) == 2000
+    assert steps_to_target(events[:2]) is None
+
+
+def test_a_command_is_measured():
+    seconds, told, memory = measured(
+        ["python3", "-c", "x = bytearray(10**8); import time; time.sleep(0.2); print('hello')"]
+    )
+    assert told == "hello\n"
+    assert 0.2 < seconds < 20
+    assert 10**8 < memory < 10**9
+
+
+def test_a_command_that_fails_is_no_measurement():
+    with pytest.raises(bench.BenchError, match="ended with status 3"):
+        measured(["python3", "-c", "raise SystemExit(3)"])
+
+
+def test_the_bench_of_training_prints_a_table(text_file, capsys):
+    bench.bench_train(str(text_file), 2, ["bigram"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| the lecture's code", "| bigram"]
+    assert "not reached" in lines[3]
+    assert not list(bench.CHECKPOINTS.glob("bench-*"))
+
+
+def test_the_ablation_prints_a_line_for_each_ingredient(text_file, capsys):
+    small = "--n-layer 2 --n-embd 16 --block-size 16 --steps 3 --batch-size 2 --compile off"
+    bench.bench_ablation(str(text_file), {"nothing": small, "Muon": small + " --optimizer adamw"})
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [line[0] for line in lines] == ["| nothing", "| Muon"]
+    assert lines[0][3] == "+0.0000" != lines[1][3]

@@ -1,0 +1,48 @@
+import torch
+from conftest import make_model
+
+from charlm.config import PRESETS, TrainConfig
+from charlm.gpt import GPT
+from charlm.lecture import LectureGPT, lecture_step
+
+V = 11
+
+
+def test_it_has_as_many_weights_as_the_preset():
+    config = PRESETS["gpt"].model
+    expected = sum(p.numel() for p in GPT(config).parameters())
+    assert sum(p.numel() for p in LectureGPT(config).parameters()) == expected
+
+
+def test_it_computes_what_the_gpt_of_the_same_weights_does():
+    gpt = make_model("lecture", V)
+    lecture = LectureGPT(gpt.config).eval()
+    lecture.load_state_dict(lecture_weights(gpt))
+    ids = torch.randint(V, (3, 12), generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(lecture(ids), gpt(ids), rtol=1e-4, atol=1e-4)
+
+
+def lecture_weights(gpt):
+    """The GPT's weights under the names, and head by head, as the lecture's code has them."""
+    weights, H = {}, gpt.config.n_head
+    for name, tensor in gpt.state_dict().items():
+        name = name.replace("mixer.proj", "proj")
+        name = name.replace("feed_forward.up", "feed_forward.0")
+        name = name.replace("feed_forward.down", "feed_forward.2")
+        block, mixer, layer = name.partition(".mixer.")
+        if mixer:
+            for head, rows in enumerate(tensor.chunk(H)):
+                weights[f"{block}.heads.{head}.{layer}"] = rows
+        else:
+            weights[name] = tensor
+    return weights
+
+
+def test_its_steps_learn():
+    torch.manual_seed(0)
+    model = LectureGPT(make_model("lecture", V).config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    ids = torch.arange(500) % V
+    config = TrainConfig(batch_size=8)
+    losses = [lecture_step(model, optimizer, ids, config, 16) for _ in range(60)]
+    assert losses[-1] < losses[0] / 4
