@@ -3,8 +3,8 @@ import os
 
 import pytest
 
+from charlm.events import End, Eval, Sample, Step
 from charlm.runlog import FILE, RunLog, RunLogError, read
-from charlm.training import End, Eval, Sample, Step
 
 
 def step(n):
@@ -95,7 +95,7 @@ def test_one_writer_at_a_time(tmp_path):
 
 def test_a_number_that_json_lacks_is_refused(tmp_path):
     with RunLog(tmp_path) as log, pytest.raises(ValueError):
-        log.append(Eval(step=0, time=0.0, train_loss=float("nan"), val_loss=1.0))
+        log.append(Eval(step=0, time=0.0, train_loss=float("nan"), val_loss=1.0, val_estimate=1.0))
     assert (tmp_path / FILE).read_bytes() == b""
 
 

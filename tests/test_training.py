@@ -10,8 +10,8 @@ from charlm.data import DataError
 from charlm.training import Trainer, TrainerState, choose_precision, windows
 
 
-def make_trainer(corpus, tokenizer, start=None, name="today", dropout=0.1, **changes):
-    options = {} if name == "bigram" else {"dropout": dropout}
+def make_trainer(corpus, tokenizer, start=None, name="today", dropout=0.1, every=1, **changes):
+    options = {} if name == "bigram" else {"dropout": dropout, "attention_every": every}
     model = describe(name, tokenizer.vocab_size, **options).build()
     return Trainer(small_training(**changes), model, corpus, tokenizer, start)
 
@@ -158,7 +158,8 @@ def test_a_text_shorter_than_the_context_is_refused(corpus, tokenizer):
 
 
 def test_compiled_training_agrees_with_eager(corpus, tokenizer):
-    options = {"dropout": 0.0, "steps": 4, "eval_interval": 4}
+    """Both kinds of blocks, dropout included."""
+    options = {"dropout": 0.2, "every": 2, "steps": 4, "eval_interval": 4}
     eager = make_trainer(corpus, tokenizer, **options)
     run(eager)
     compiled = make_trainer(corpus, tokenizer, compile="on", **options)
