@@ -87,8 +87,10 @@ def follow(args, world):
         trainer = world.share().trainer(choose_device(args.device), world)
         heed_signals(trainer)
         *_, last = trainer.events()
-    except CharlmError as error:
-        print(f"train.py, process {world.rank}: {error}", file=sys.stderr)
+    except (CharlmError, MemoryError, RuntimeError) as error:
+        if not (message := explain(error)):
+            raise
+        print(f"train.py, process {world.rank}: {message}", file=sys.stderr)
         return 1
     return 1 if last.reason == "failed" else 0
 
@@ -225,7 +227,7 @@ def choose_device(name):
         "cpu": True,
     }
     if name == "auto":
-        name = next(kind for kind, there in available.items() if there)
+        name = distributed.own_device(next(kind for kind, there in available.items() if there))
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -269,7 +271,6 @@ def train(run, log):
     """Train to the end, keeping what the events tell; returns the exit status."""
     trainer = run.trainer
     heed_signals(trainer)
-    trainer.world.share(run.job)
     with Screen(trainer, run.directory) as screen:
 
         def tell(event):
@@ -278,13 +279,14 @@ def train(run, log):
             screen.show(event)
 
         try:
+            trainer.world.share(run.job)
             for event in trainer.events():
                 tell(event)
                 if event.event == "eval" and trainer.config.sample_chars:
                     tell(write_sample(run, event.step))
                 elif event.event == "save":
                     checkpoint.save_progress(run.directory, trainer, log, run.data_path)
-        except (OSError, MemoryError, RuntimeError, distributed.ProcessLost) as error:
+        except (OSError, MemoryError, RuntimeError, CharlmError) as error:
             if not (message := explain(error)):
                 raise
             event = trainer.failed(message)
@@ -308,6 +310,8 @@ def explain(error):
         return f"cannot write: {error.strerror}; what was saved before is whole"
     if isinstance(error, distributed.ProcessLost):
         return f"{error}; go on from what was saved with --resume"
+    if isinstance(error, CharlmError):
+        return str(error)
     if isinstance(error, MemoryError) or "memory" in str(error):
         return "out of memory; try a smaller batch_size or model"
     return None

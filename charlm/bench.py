@@ -46,7 +46,7 @@ ABLATIONS = {  # of the preset `fast`: what is taken away, and the flags that do
     "long windows (128 characters)": "--block-size 128 --batch-size 16",
     "longer windows (512 characters)": "--block-size 512 --batch-size 4",
     "torch.compile": "--compile off",
-    "float32 (bf16 autocast)": "--precision bf16",
+    "bf16 autocast, where the hardware has it (float32)": "--precision fp32",
 }
 
 
@@ -130,7 +130,7 @@ def preset_cost(name, flags, steps):
     speeds = [e["chars_per_second"] for e in events if e["event"] == "step"]
     step_seconds, needed = chars / median(speeds), steps_to_target(events)
     if name != WHOLE:
-        needed = steps_to_target(runlog.read(CHECKPOINTS / BUNDLED.get(name, name))[0])
+        needed = steps_to_target(bundled_run(name))
         seconds = needed and needed * step_seconds
     seconds = seconds if needed else None
     return Cost(name, step_seconds, chars, memory, seconds, needed and needed * chars)
@@ -144,7 +144,11 @@ def bench_ablation(data, ablations):
     whole = None
     for name, flags in ablations.items():
         quiet = ["--eval-interval", "100000", "--sample-chars", "0"]
-        events, _, _ = trained(WHOLE, [*data, *quiet, *flags.split()])
+        try:
+            events, _, _ = trained(WHOLE, [*data, *quiet, *flags.split()])
+        except BenchError:  # it diverged: that, too, is a result
+            print(f"| {name} | `{flags}` | failed | | |", flush=True)
+            continue
         loss = events[-3]["val_loss"]  # then come save and end
         began = next(e["time"] for e in events if e["event"] == "save")  # first losses known
         whole = loss if whole is None else whole
@@ -164,6 +168,16 @@ def trained(preset, flags):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def bundled_run(name):
+    """The events of the whole run of a preset as it is now; none where that is not kept."""
+    directory, preset = CHECKPOINTS / BUNDLED.get(name, name), PRESETS[name]
+    events = runlog.read(directory)[0] if (directory / runlog.FILE).exists() else []
+    made_by = [
+        {"kind": preset.kind, "model": vars(preset.model), "training": vars(preset.training)}
+    ]
+    return events if [e["config"] for e in events if e["event"] == "start"] == made_by else []
+
+
 def chars_of(preset):
     """Characters in a step."""
     return preset.training.batch_size * preset.model.block_size
@@ -179,7 +193,8 @@ def measured(command):
     """Run a command with nothing compiled before; its seconds, output and peak memory in bytes."""
     with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryFile("w+") as told:
         began = time.perf_counter()
-        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
+        # torch keeps what it compiled, and the headers it needs for that, below both
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "TMPDIR": cache}
         process = subprocess.Popen(command, stdout=told, env=environment, cwd=REPOSITORY)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began

@@ -90,9 +90,9 @@ class GPTConfig(BigramConfig):
     )
     bias: bool = option(False, "biases in the linear layers where the lecture has them")
     attention_every: int = option(
-        1, "every how many blocks one attends; the others convolve over the last characters"
+        1, "every how many blocks one attends, beyond n_layer none; the others convolve"
     )
-    conv_size: int = option(4, "characters that such a convolution sees, the newest included")
+    conv_size: int = option(4, "last characters that a block without attention looks at")
     embd_norm: bool = option(True, "normalise each character's embedding before the first block")
     zero_init: bool = option(True, "start every block as the identity: its output layers at zero")
 

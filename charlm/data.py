@@ -132,15 +132,15 @@ def batch(ids, batch_size, block_size, seed, step, order="random"):
 def epoch_starts(length, batch_size, block_size, seed, step):
     """Where the windows (B,) of a step begin, if every window is to come before any comes again.
 
-    An epoch's windows do not overlap. Each epoch has its own order, and begins somewhere else in
-    the first window, so that a character is not always seen with the same ones before it.
+    An epoch's windows do not overlap. Each epoch has its own order and begins elsewhere, up to two
+    windows into the text, so that a character is not always seen with the same ones before it.
     """
     room = length - 1  # the last character is only ever a target
     n = max(1, room // block_size - 1)
     counters = range(step * batch_size, (step + 1) * batch_size)
     starts = []
     for epoch in range(counters[0] // n, counters[-1] // n + 1):
-        generator = torch.Generator().manual_seed(fold_in(seed, 3, epoch))
+        generator = torch.Generator().manual_seed(fold_in(seed, epoch, 3))
         shift = torch.randint(room - n * block_size + 1, (1,), generator=generator)
         order = torch.randperm(n, generator=generator)
         within = slice(max(counters[0] - epoch * n, 0), counters[-1] + 1 - epoch * n)

@@ -7,7 +7,6 @@ take the same step. The first process alone reads, evaluates and writes.
 import contextlib
 import os
 
-import torch
 import torch.distributed as dist
 
 from charlm.config import CharlmError
@@ -48,21 +47,34 @@ def explained():
     """Say what it means when the others do not answer."""
     try:
         yield
-    except RuntimeError:
-        raise ProcessLost("another process of this run is gone") from None
+    except RuntimeError as error:
+        told = str(error).strip().splitlines()
+        raise ProcessLost(
+            f"another process of this run is gone ({told[-1] if told else error!r})"
+        ) from error
 
 
 @contextlib.contextmanager
 def join():
-    """The World that torchrun started this process in; a world of one without torchrun."""
+    """The World that torchrun started this process in; a world of one without torchrun.
+
+    What is exchanged is small, so it goes by gloo, from the CPU, wherever the models are.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World()
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("gloo")
     try:
         yield World(dist.get_rank(), size)
     finally:
         dist.destroy_process_group()
+
+
+def own_device(kind):
+    """Which device of a kind is this process's: torchrun counts the processes of a machine."""
+    return (
+        f"cuda:{os.environ['LOCAL_RANK']}"
+        if kind == "cuda" and "LOCAL_RANK" in os.environ
+        else kind
+    )

@@ -28,12 +28,13 @@ class Cache:
 
     def __init__(self, config, batch_size, like):
         C, H = config.n_embd, config.n_head
-        attending = {layer for layer in range(config.n_layer) if attends(config, layer)}
-        shape = (batch_size, H, config.block_size, C // H)
-        self.keys = {layer: like.new_zeros(shape) for layer in attending}  # each (B, H, T, D)
-        self.values = {layer: like.new_zeros(shape) for layer in attending}
-        shape = (batch_size, config.conv_size - 1, C)  # as far back as a convolution reaches
-        self.tails = {layer: like.new_zeros(shape) for layer in range(config.n_layer)}
+        self.keys, self.values, self.tails = {}, {}, {}  # by layer
+        for layer in range(config.n_layer):
+            if attends(config, layer):
+                self.keys[layer] = like.new_zeros(batch_size, H, config.block_size, C // H)
+                self.values[layer] = torch.zeros_like(self.keys[layer])  # (B, H, T, D)
+            else:  # as far back as a convolution reaches
+                self.tails[layer] = like.new_zeros(batch_size, config.conv_size - 1, C)
         self.length = 0  # characters read; moved on by GPT.forward, once all layers have theirs
 
     def extend(self, layer, k, v):
@@ -87,8 +88,8 @@ def mix(x):
 def dropout(x, share, seeds):
     """Zero a random share of x (B, ...), a function of each row's seed in `seeds` (B,) int32.
 
-    Hashing a counter rather than asking a generator: it compiles to vector instructions, the
-    backward pass computes the mask anew instead of storing it, and it does not matter which
+    Hashing a counter rather than asking a generator: it compiles to vector instructions, can be
+    done again in the backward pass instead of storing the mask, and it does not matter which
     process has which rows. Seeds of None drop nothing.
     """
     if seeds is None:
@@ -148,14 +149,13 @@ class ShortConv(nn.Module):
         self.value = nn.Linear(C, C, bias=False)
         self.kernel = nn.Parameter(torch.empty(C, 1, self.size))  # one filter a channel
         nn.init.uniform_(self.kernel, -(self.size**-0.5), self.size**-0.5)
-        self.proj = nn.Linear(C, C, bias=config.bias)
+        self.proj = nn.Linear(C, C, bias=False)
 
     def forward(self, x, mask, rotary, cache, layer, seeds):
         T = x.size(1)
         x, gate = self.gate_in(x) * self.value(x), self.gate_out(x)
         # what came before, (B, size - 1 + T, C); nothing did where the text begins
         x = F.pad(x, (0, 0, self.size - 1, 0)) if cache is None else cache.prepend(layer, x)
-        # written as a sum of shifted copies: compiled, faster here than conv1d
         x = sum(x[:, i : i + T] * self.kernel[:, 0, i] for i in range(self.size))
         return self.proj(x * gate)
 
@@ -177,10 +177,10 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Communication, then computation, each added to the stream (B, T, C) that runs through."""
 
-    def __init__(self, config, attends):
+    def __init__(self, config, layer):
         super().__init__()
         self.norm_1 = make_norm(config, config.n_embd)
-        self.mixer = Attention(config) if attends else ShortConv(config)
+        self.mixer = Attention(config) if attends(config, layer) else ShortConv(config)
         self.norm_2 = make_norm(config, config.n_embd)
         self.feed_forward = FeedForward(config)
         self.dropout = config.dropout
@@ -208,8 +208,7 @@ class GPT(nn.Module):
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
         self.norm_embd = make_norm(config, config.n_embd) if config.embd_norm else nn.Identity()
-        kinds = [attends(config, layer) for layer in range(config.n_layer)]
-        self.blocks = nn.ModuleList(Block(config, attends=kind) for kind in kinds)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm_out = make_norm(config, config.n_embd)
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=config.bias)
         mask = torch.ones(config.block_size, config.block_size, dtype=torch.bool).tril()

@@ -55,8 +55,9 @@ LECTURE = {
 }
 SMALL = {"block_size": 16, "n_layer": 2, "n_head": 2, "n_embd": 16}
 # what makes a run of train.py take seconds
-SMALL_FLAGS = "--n-layer 2 --n-head 2 --n-embd 16 --block-size 16 --batch-size 4 --eval-iters 2"
-SMALL_FLAGS = [*SMALL_FLAGS.split(), "--sample-chars", "20", "--compile", "off"]
+SMALL_FLAGS = "--n-layer 2 --attention-every 2 --n-head 2 --n-embd 16 --block-size 16"
+SMALL_FLAGS += " --batch-size 4 --eval-iters 2 --sample-chars 20 --compile off"
+SMALL_FLAGS = SMALL_FLAGS.split()
 
 
 def make_text(lines=120, seed=1):

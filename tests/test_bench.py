@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
 from charlm import bench
 from charlm.bench import Cost, measured, steps_to_target, table
+from charlm.config import PRESETS
 
 
 def test_the_table_compares_with_the_lecture():
@@ -46,7 +49,23 @@ def test_the_bench_of_training_prints_a_table(text_file, capsys):
 
 def test_the_ablation_prints_a_line_for_each_ingredient(text_file, capsys):
     small = "--n-layer 2 --n-embd 16 --block-size 16 --steps 3 --batch-size 2 --compile off"
-    bench.bench_ablation(str(text_file), {"nothing": small, "Muon": small + " --optimizer adamw"})
+    lost = {"sense": "--learning-rate 1e30 --grad-clip 0"}
+    parts = {"nothing": "", "Muon": "--optimizer adamw"} | lost
+    bench.bench_ablation(str(text_file), {name: f"{small} {parts[name]}" for name in parts})
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [line[0] for line in lines] == ["| nothing", "| Muon"]
+    assert [line[0] for line in lines] == ["| nothing", "| Muon", "| sense"]
     assert lines[0][3] == "+0.0000" != lines[1][3]
+    assert lines[2][2] == "failed"
+
+
+def test_a_bundled_run_counts_if_the_preset_made_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "CHECKPOINTS", tmp_path)
+    assert bench.bundled_run("gpt") == []
+    preset, log = PRESETS["gpt"], tmp_path / "gpt" / "run.jsonl"
+    config = {"kind": "gpt", "model": vars(preset.model), "training": vars(preset.training)}
+    log.parent.mkdir()
+    log.write_text(json.dumps({"event": "start", "config": config}) + "\n")
+    assert len(bench.bundled_run("gpt")) == 1
+    config["training"] = {**config["training"], "steps": 1}
+    log.write_text(json.dumps({"event": "start", "config": config}) + "\n")
+    assert bench.bundled_run("gpt") == []

@@ -9,6 +9,7 @@ from charlm.config import SampleConfig
 
 V = 11
 MODELS = {name: make_model(name, V) for name in ("bigram", "lecture", "today")}
+MODELS["convolving"] = make_model("today", V, attention_every=2)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -7,6 +7,7 @@ from conftest import SMALL, describe, make_model, small_training
 
 from charlm.config import ConfigError
 from charlm.data import DataError
+from charlm.distributed import World
 from charlm.training import Trainer, TrainerState, choose_precision, windows
 
 
@@ -167,6 +168,16 @@ def test_compiled_training_agrees_with_eager(corpus, tokenizer):
     assert start.compiled, start.notes
     for p, q in zip(eager.model.parameters(), compiled.model.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-2, atol=1e-3)
+
+
+def test_a_stop_that_all_agreed_on_stays(corpus, tokenizer):
+    trainer = make_trainer(corpus, tokenizer)
+    trainer.world = World(1, 2)
+    trainer.stop()
+    assert not trainer.stopping, "it left without the others"
+    trainer.stopping = True
+    trainer.stop()
+    assert trainer.stopping
 
 
 def test_without_a_compiler_it_says_so_once_and_goes_on(corpus, tokenizer, monkeypatch, tmp_path):
