@@ -41,11 +41,11 @@ ABLATIONS = {  # of the preset `fast`: what is taken away, and the flags that do
     "Muon (AdamW alone)": "--optimizer adamw",
     "no biases (biases)": "--bias",
     "decay over the whole run (last half)": "--decay-fraction 0.5",
-    "small batches (twice the batch, half the steps)": "--batch-size 16 --steps 250",
-    "larger batches (half the batch, twice the steps)": "--batch-size 4 --steps 1000",
+    "small batches (twice the batch, half the steps)": "--batch-size 16 --steps 270",
+    "larger batches (half the batch, twice the steps)": "--batch-size 4 --steps 1080",
     "long windows (128 characters)": "--block-size 128 --batch-size 16",
     "longer windows (512 characters)": "--block-size 512 --batch-size 4",
-    "torch.compile": "--compile off",
+    "eager execution (compiled, not counting the compiling)": "--compile on",
     "bf16 autocast, where the hardware has it (float32)": "--precision fp32",
 }
 
