@@ -251,7 +251,7 @@ PRESETS = {
         ),
     ),
     "fast": Preset(
-        "today's network: Shakespearean after two or three minutes on two CPU cores",
+        "today's network: Shakespearean after about two minutes on two CPU cores",
         "gpt",
         GPTConfig(block_size=256, n_layer=4, n_head=2, n_embd=128, attention_every=4),
         TrainConfig(

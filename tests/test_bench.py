@@ -6,6 +6,8 @@ from charlm import bench
 from charlm.bench import Cost, measured, steps_to_target, table
 from charlm.config import PRESETS
 
+START = {"event": "start", "step": 0, "time": 0.0}
+
 
 def test_the_table_compares_with_the_lecture():
     lecture = Cost("the lecture's code", 2.0, 8192, 900_000_000, 18_000.0, 73_728_000)
@@ -64,8 +66,8 @@ def test_a_bundled_run_counts_if_the_preset_made_it(tmp_path, monkeypatch):
     preset, log = PRESETS["gpt"], tmp_path / "gpt" / "run.jsonl"
     config = {"kind": "gpt", "model": vars(preset.model), "training": vars(preset.training)}
     log.parent.mkdir()
-    log.write_text(json.dumps({"event": "start", "config": config}) + "\n")
+    log.write_text(json.dumps(START | {"config": config}) + "\n")
     assert len(bench.bundled_run("gpt")) == 1
     config["training"] = {**config["training"], "steps": 1}
-    log.write_text(json.dumps({"event": "start", "config": config}) + "\n")
+    log.write_text(json.dumps(START | {"config": config}) + "\n")
     assert bench.bundled_run("gpt") == []
