@@ -190,7 +190,10 @@ def steps_to_target(events):
 
 
 def measured(command):
-    """Run a command with nothing compiled before; its seconds, output and peak memory in bytes."""
+    """Run a command with nothing compiled before; its seconds, output and peak memory in bytes.
+
+    Linux counts what the starting process held, so a peak is never below this process's own.
+    """
     with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryFile("w+") as told:
         began = time.perf_counter()
         # torch keeps what it compiled, and the headers it needs for that, below both

@@ -33,7 +33,7 @@ def test_a_command_is_measured():
     )
     assert told == "hello\n"
     assert 0.2 < seconds < 20
-    assert 10**8 < memory < 10**9
+    assert memory > 10**8
 
 
 def test_a_command_that_fails_is_no_measurement():
