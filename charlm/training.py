@@ -295,7 +295,8 @@ def windows(ids, block_size, batch_size):
     """
     n = (len(ids) - 1) // block_size * block_size
     inputs, targets = ids[:n].view(-1, block_size), ids[1 : n + 1].view(-1, block_size)
-    yield from zip(inputs.split(batch_size), targets.split(batch_size), strict=True)
+    if n:  # of no rows at all, `split` would still give one part
+        yield from zip(inputs.split(batch_size), targets.split(batch_size), strict=True)
     if n < len(ids) - 1:
         yield ids[n:-1].unsqueeze(0), ids[n + 1 :].unsqueeze(0)
 

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # two threads that wait for each other at every tiny product are a hundred times slower than one
 # on a busy machine; set before torch is imported, and inherited by what the tests start
@@ -25,6 +26,8 @@ from charlm.config import BigramConfig, GPTConfig, TrainConfig
 from charlm.data import SHA256, read_corpus
 from charlm.tokenizer import CharTokenizer
 
+settings.register_profile("patient", deadline=None)  # a busy machine is no fault
+settings.load_profile("patient")
 REPOSITORY = Path(__file__).parent.parent
 WORDS = [
     "the",

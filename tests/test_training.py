@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -102,6 +103,13 @@ def test_windows_cover_every_target_once(n):
     batches = list(windows(torch.arange(n), 8, 2))
     assert torch.cat([y.flatten() for _, y in batches]).tolist() == list(range(1, n))
     assert all(y.equal(x + 1) for x, y in batches)
+    assert all(y.numel() for _, y in batches)
+
+
+def test_a_validation_split_shorter_than_a_window_is_evaluated(corpus, tokenizer):
+    short = replace(corpus, text=corpus.text[:150])  # 15 characters of it, windows of 16
+    *_, end = run(make_trainer(short, tokenizer))
+    assert (end.event, end.reason) == ("end", "finished")
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_as_failed(corpus, tokenizer):
