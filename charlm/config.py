@@ -14,7 +14,11 @@ class CharlmError(Exception):
 
 
 class ConfigError(CharlmError, ValueError):
-    """An option with a value that it cannot have."""
+    """An option with a value that it cannot have; `option` is its name."""
+
+    def __init__(self, message, option=None):
+        super().__init__(message)
+        self.option = option
 
 
 def option(default, note, choices=None):
@@ -22,15 +26,25 @@ def option(default, note, choices=None):
     return field(default=default, metadata={"note": note, "choices": choices})
 
 
+def names_of(config_class):
+    """The names of a config's options."""
+    return {f.name for f in dataclasses.fields(config_class)}
+
+
 def notes_of(config_class):
     """The description of each option of a config, by its name."""
     return {f.name: f.metadata["note"] for f in dataclasses.fields(config_class)}
 
 
+def pick(options, config_class):
+    """Those of `options` that a config has."""
+    return {name: value for name, value in options.items() if name in names_of(config_class)}
+
+
 def require(holds, field_name, given, allowed):
     """Raise a ConfigError that says what was given and what is allowed, unless `holds`."""
     if not holds:
-        raise ConfigError(f"{field_name} is {given!r}; it must be {allowed}")
+        raise ConfigError(f"{field_name} is {given!r}; it must be {allowed}", field_name)
 
 
 class Checked:
@@ -202,6 +216,19 @@ class Preset:
     kind: str
     model: BigramConfig
     training: TrainConfig
+
+    def changed(self, options):
+        """This preset with the options given by name; raises ConfigError if one does not fit."""
+        for name in options:
+            known = names_of(type(self.model)) | names_of(TrainConfig)
+            require(
+                name in known, name, options[name], f"left out: a {self.kind} has no such option"
+            )
+        parts = {
+            part: dataclasses.replace(config, **pick(options, type(config)))
+            for part, config in (("model", self.model), ("training", self.training))
+        }
+        return dataclasses.replace(self, **parts)
 
 
 PRESETS = {

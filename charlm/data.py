@@ -3,7 +3,7 @@
 import hashlib
 import os
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -66,21 +66,27 @@ def read_corpus(path):
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read the text {path}: {error.strerror}") from None
-    sha256 = hashlib.sha256(raw).hexdigest()
+    corpus = make_corpus(raw, path)
+    return replace(corpus, name=NAME if corpus.sha256 == SHA256 else path.name)
+
+
+def make_corpus(raw, name):
+    """The Corpus of a text's UTF-8 bytes; raises DataError, with its name, if they are none."""
     try:
         text = normalize_newlines(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} is not UTF-8 text (byte {error.start} is no part of it); save it as UTF-8"
+            f"{name} is not UTF-8 text (byte {error.start} is no part of it); save it as UTF-8"
         ) from None
     if "\0" in text:
-        raise DataError(f"{path} is a binary file (it has NUL bytes); give a plain text")
+        raise DataError(f"{name} is a binary file (it has NUL bytes); give a plain text")
     if len(text) < SMALLEST:
         raise DataError(
-            f"{path} has {len(text)} characters; a model needs at least {SMALLEST:,} to learn from"
+            f"{name} has {len(text)} characters; a model needs at least {SMALLEST:,} to learn from"
         )
-    name = NAME if sha256 == SHA256 else path.name
-    return Corpus(name, sha256, text)
+    if len(set(text)) == 1:
+        raise DataError(f"{name} is one character over and over; there is nothing to learn in it")
+    return Corpus(name, hashlib.sha256(raw).hexdigest(), text)
 
 
 def cache_directory():

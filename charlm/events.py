@@ -13,6 +13,7 @@ class Start:
     time: float  # seconds since the run's start, over all its resumptions
     config: dict
     data: dict  # name, sha256
+    baselines: dict  # what counting scores, see baselines.py
     parameters: int
     device: str
     precision: str

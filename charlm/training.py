@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 import torch.nn.functional as F
 
+from charlm.baselines import baselines
 from charlm.config import ConfigError, require
 from charlm.data import batch, fold_in
 from charlm.distributed import World
@@ -55,6 +56,7 @@ class Trainer:
         self.optimizers = make_optimizers(self.model, config)
         self.step, self.resumed = 0, start is not None
         self.stopping = self.told_to_stop = False  # what all agreed on; what this process was told
+        self.told_why = ""
         self.began = time.monotonic()
         self.stance, self.notes = "force_eager", []
         self.precision = choose_precision(config.precision, self.device)
@@ -69,9 +71,9 @@ class Trainer:
     def elapsed(self):
         return time.monotonic() - self.began
 
-    def stop(self):
+    def stop(self, why=""):
         """Ask the run to save and end after the step it is in; safe from a signal handler."""
-        self.told_to_stop = True
+        self.told_to_stop, self.told_why = True, why
         if self.world.size == 1:  # several processes agree on it in the next step
             self.stopping = True
 
@@ -101,7 +103,7 @@ class Trainer:
                         yield self._diverged()
                         return
                     yield self._now(Save)
-                yield self._now(End, reason="stopped")
+                yield self._now(End, reason="stopped", message=self.told_why)
                 return
             began = time.monotonic()
             loss, lr = self._train_step()
@@ -161,6 +163,7 @@ class Trainer:
                 "training": asdict(self.config),
             },
             data={"name": self.corpus.name, "sha256": self.corpus.sha256},
+            baselines=baselines(self.train_ids, self.val_ids, self.model.config.vocab_size),
             parameters=sum(p.numel() for p in self.model.parameters()),
             device=self.device.type,
             precision=self.precision,
