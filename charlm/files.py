@@ -1,6 +1,13 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one, nor two write at once."""
 
+import contextlib
 import os
+import threading
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks; there, nothing keeps two writers apart
+    fcntl = None
 
 
 def write_atomically(target, raw):
@@ -8,7 +15,7 @@ def write_atomically(target, raw):
 
     Raises OSError, as on a full disk, with the old file as it was and no other left behind.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -29,3 +36,22 @@ def sync_directory(directory):
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def try_lock(file, shared=False):
+    """Take a lock on an open file without waiting; whether it was free. True where none exist."""
+    try:
+        if fcntl:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Keep every other process and thread out that asks for the same, while in the context."""
+    with path.open("ab") as file:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -3,17 +3,25 @@
 import errno
 import json
 import os
+import time
+import zlib
 from dataclasses import asdict
+from numbers import Real
 from pathlib import Path
 
 from charlm.config import CharlmError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks; there, nothing keeps two writers apart
-    fcntl = None
+from charlm.files import try_lock
 
 FILE = "run.jsonl"
+PATIENCE = 0.5  # seconds: who looks whether a log is held has to hold it for an instant
+FIELDS = {  # that whoever reads an event relies on, besides its step and its time
+    "start": {"config": dict, "data": dict},
+    "step": {"loss": Real, "lr": Real, "chars_per_second": Real},
+    "eval": {"train_loss": Real, "val_loss": Real},
+    "sample": {"text": str},
+    "end": {"reason": str},
+}
+MARKED = 256  # bytes before a cursor, by which it knows its place again
 
 
 class RunLogError(CharlmError):
@@ -32,12 +40,12 @@ class RunLog:
 
     def __enter__(self):
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
-        try:
-            if fcntl:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._file)
-            raise RunLogError(f"{self.path.parent} is being trained by another process") from None
+        began = time.monotonic()
+        while not try_lock(self._file):
+            if time.monotonic() - began > PATIENCE:
+                os.close(self._file)
+                raise RunLogError(f"{self.path.parent} is being trained by another process")
+            time.sleep(PATIENCE / 20)
         self.size = os.fstat(self._file).st_size
         return self
 
@@ -66,29 +74,72 @@ class RunLog:
         os.fsync(self._file)
 
 
-def read(directory, cursor=0):
-    """The events after byte `cursor` and the new cursor; a line still being written is left out.
+def is_held(directory):
+    """Whether a process has the log open to write; False where the system cannot tell."""
+    try:
+        with (Path(directory) / FILE).open("rb") as file:
+            return not try_lock(file, shared=True)
+    except OSError:  # no log, or a file system without locks
+        return False
 
-    A cursor at which no line begins is from before a resumed run cut the log back: the log is then
-    read from its start. Raises RunLogError if a line is no event.
+
+def read(directory, cursor=0, most=-1):
+    """The events from `cursor` on and the new cursor; a line still being written is left out.
+
+    A cursor is a number to be handed back; 0 is the log's start. `most` bounds the bytes read at a
+    time, but for the first line; -1 reads all. A cursor from before a resumed run cut the log back
+    is noticed, and the log then read from its start. Raises RunLogError if a line is no event.
     """
     path = Path(directory) / FILE
     with path.open("rb") as file:
-        file.seek(max(cursor - 1, 0))
-        if cursor and file.read(1) != b"\n":
-            cursor = 0
-            file.seek(0)
-        whole = file.read().rpartition(b"\n")[0]
-    if not whole:
-        return [], cursor
-    return [parse(path, line) for line in whole.split(b"\n")], cursor + len(whole) + 1
+        offset, mark = divmod(cursor, 2**16)
+        if offset and mark_before(file, offset) != mark:
+            offset = 0
+        file.seek(offset)
+        raw = file.read(most)
+        if b"\n" not in raw:
+            raw += file.readline()
+        whole, end, _ = raw.rpartition(b"\n")
+        offset += len(whole + end)
+        cursor = offset * 2**16 + mark_before(file, offset) if offset else 0
+    return [parse(path, line) for line in whole.split(b"\n") if end], cursor
+
+
+def mark_before(file, offset):
+    """16 bits that depend on what stands before `offset`."""
+    file.seek(max(0, offset - MARKED))
+    return zlib.crc32(file.read(min(MARKED, offset))) % 2**16
+
+
+def tail(directory, size=2**16):
+    """The last events, as many as lie whole in the last `size` bytes, at least one if there is one.
+
+    Raises RunLogError if a line is no event.
+    """
+    path = Path(directory) / FILE
+    with path.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        while True:
+            start = max(0, length - size)
+            file.seek(start)
+            lines = file.read(length - start).split(b"\n")[bool(start) : -1]
+            if lines or not start:
+                return [parse(path, line) for line in lines]
+            size *= 4
+
+
+def refuse(constant):
+    """NaN and the infinities, which Python's JSON reader would take."""
+    raise ValueError(constant)
 
 
 def parse(path, line):
     """One line as the event that it is."""
     try:
-        event = json.loads(line)
-        event["event"], event["step"], event["time"]
+        event = json.loads(line, parse_constant=refuse)
+        required = {"step": int, "time": Real} | FIELDS.get(event["event"], {})
+        if not all(isinstance(event[name], kind) for name, kind in required.items()):
+            raise TypeError
     except (ValueError, TypeError, KeyError, RecursionError):
         raise RunLogError(f"{path} is damaged: {line[:40]!r} is no event") from None
     return event

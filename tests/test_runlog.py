@@ -1,10 +1,11 @@
 import json
 import os
+import threading
 
 import pytest
 
 from charlm.events import End, Eval, Sample, Step
-from charlm.runlog import FILE, RunLog, RunLogError, read
+from charlm.runlog import FILE, RunLog, RunLogError, is_held, read, tail
 
 
 def step(n):
@@ -26,7 +27,8 @@ def test_events_come_back_as_they_went(tmp_path):
         "chars_per_second": 9.0,
     }
     assert events[1]["text"] == "Ay,\n“née” \u2028 so"
-    assert cursor == (tmp_path / FILE).stat().st_size == log.size
+    assert (tmp_path / FILE).stat().st_size == log.size
+    assert read(tmp_path, cursor) == ([], cursor)
     assert len((tmp_path / FILE).read_bytes().splitlines()) == 2
 
 
@@ -43,11 +45,11 @@ def test_a_follower_goes_on_from_its_cursor(tmp_path):
 
 def test_a_line_being_written_is_left_for_later(tmp_path):
     path = tmp_path / FILE
-    path.write_bytes(b'{"event": "step", "step": 1, "time": 0}\n{"event": "st')
+    path.write_bytes(b'{"event": "save", "step": 1, "time": 0}\n{"event": "sa')
     events, cursor = read(tmp_path)
     assert [e["step"] for e in events] == [1]
     with path.open("ab") as file:
-        file.write(b'ep", "step": 2, "time": 0}\n')
+        file.write(b've", "step": 2, "time": 0}\n')
     assert [e["step"] for e in read(tmp_path, cursor)[0]] == [2]
 
 
@@ -58,15 +60,87 @@ def test_a_log_is_cut_back_to_where_the_run_was_saved(tmp_path):
         log.append(step(2))
     with (tmp_path / FILE).open("ab") as file:
         file.write(b'{"torn')
-    stale = (tmp_path / FILE).stat().st_size
     with RunLog(tmp_path) as log:
         log.cut_back(kept)
         assert [e["step"] for e in read(tmp_path)[0]] == [1]
-        log.append(step(200_000))
-        log.append(step(300_000))
-    whole = read(tmp_path)[0]
-    assert [e["step"] for e in whole] == [1, 200_000, 300_000]
-    assert read(tmp_path, stale)[0] == whole, "a follower with a cursor of before starts over"
+
+
+@pytest.mark.parametrize("later", [[3], [200_000], [3, 4, 5], []])
+def test_a_follower_notices_that_the_log_was_cut_back_and_starts_over(tmp_path, later):
+    with RunLog(tmp_path) as log:
+        log.append(step(1))
+        kept = log.size
+        log.append(step(2))
+        stale = read(tmp_path)[1]
+        log.cut_back(kept)
+        for n in later:  # the first is as long as what was cut off
+            log.append(step(n))
+    whole, cursor = read(tmp_path)
+    assert [e["step"] for e in whole] == [1, *later]
+    assert read(tmp_path, stale) == (whole, cursor)
+
+
+def test_a_long_log_is_read_in_parts(tmp_path):
+    with RunLog(tmp_path) as log:
+        for n in range(1000):
+            log.append(step(n))
+        log.append(Sample(step=1000, time=1.0, text="x" * 5000))
+    seen, cursor, parts = [], 0, 0
+    while True:
+        events, cursor = read(tmp_path, cursor, most=4096)
+        if not events:
+            break
+        seen += [e["step"] for e in events]
+        parts += 1
+    assert seen == list(range(1001))
+    assert parts > 10
+
+
+def test_the_tail_is_what_came_last(tmp_path):
+    with RunLog(tmp_path) as log:
+        assert tail(tmp_path) == []
+        log.append(step(1))
+        assert [e["step"] for e in tail(tmp_path, 10)] == [1]
+        for n in range(2, 1000):
+            log.append(step(n))
+        steps = [e["step"] for e in tail(tmp_path, 2000)]
+        assert steps == list(range(steps[0], 1000))
+        assert 5 < len(steps) < 50
+        log.append(Sample(step=1000, time=1.0, text="x" * 5000))
+        assert tail(tmp_path, 2000)[-1]["step"] == 1000
+    with (tmp_path / FILE).open("ab") as file:
+        file.write(b'{"torn')
+    assert tail(tmp_path, 2000)[-1]["step"] == 1000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
+def test_it_can_be_told_whether_somebody_writes(tmp_path):
+    assert not is_held(tmp_path)
+    with RunLog(tmp_path):
+        assert is_held(tmp_path)
+    assert not is_held(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
+def test_those_who_look_keep_nobody_from_writing(tmp_path):
+    (tmp_path / FILE).touch()
+    stop = threading.Event()
+
+    def look():
+        while not stop.is_set():
+            is_held(tmp_path)
+
+    lookers = [threading.Thread(target=look) for _ in range(4)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(200):
+            with RunLog(tmp_path) as log:
+                log.append(step(1))
+    finally:
+        stop.set()
+        for looker in lookers:
+            looker.join()
 
 
 def test_a_log_that_lost_its_end_is_not_resumed(tmp_path):
@@ -79,7 +153,14 @@ def test_a_log_that_lost_its_end_is_not_resumed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", [b"short", b"[]", b"3", b'{"event": "step"}', b"\xff", b"[" * 9999]
+    "line",
+    [
+        *[b"short", b"[]", b"3", b'{"event": "step"}', b"\xff", b"[" * 9999],
+        b'{"event": "step", "step": 1, "time": 1, "loss": 1, "lr": 1}',
+        b'{"event": "step", "step": "1", "time": 1, "loss": 1, "lr": 1, "chars_per_second": 1}',
+        b'{"event": "eval", "step": 1, "time": 1, "train_loss": 1, "val_loss": NaN}',
+        b'{"event": "end", "step": 1, "time": 1}',
+    ],
 )
 def test_a_line_that_is_no_event_is_named(tmp_path, line):
     (tmp_path / FILE).write_bytes(line + b"\n")
