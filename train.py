@@ -6,19 +6,18 @@ Several processes share a run: `torchrun --nproc-per-node 2 train.py --preset fa
 import argparse
 import contextlib
 import dataclasses
-import itertools
 import json
-import re
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 import charlm
-from charlm import checkpoint, distributed, runlog
-from charlm.config import PRESETS, CharlmError, GPTConfig, TrainConfig
+from charlm import checkpoint, distributed, runlog, runs
+from charlm.config import PRESETS, CharlmError, GPTConfig, TrainConfig, pick
 from charlm.data import Corpus, load_corpus
 from charlm.events import Sample
 from charlm.screen import Screen
@@ -30,7 +29,7 @@ FROM_THE_TEXT = {"vocab_size"}  # the one option that nobody sets
 
 
 @dataclass(frozen=True)
-class Job:
+class Plan:
     """What every process of a run has to know, wherever it is."""
 
     description: checkpoint.Description
@@ -48,7 +47,7 @@ class Run:
     """What the one process that writes has to know besides."""
 
     directory: Path
-    job: Job
+    plan: Plan
     trainer: Trainer
     data_path: str | None
     announced: dict | None = None  # the start event that the log ends with, of a resumed run
@@ -65,12 +64,12 @@ def main():
 def lead(args, world):
     """Prepare the run and train, as the process that writes; returns the exit status."""
     try:
-        if args.resume:
-            directory = find_run(args)
-            with runlog.RunLog(directory) as log:
-                return train(resume_run(args, directory, log, world), log)
-        run = new_run(args, world)
-        with runlog.RunLog(run.directory) as log:
+        run = None if args.resume else new_run(args, world)
+        directory = find_run(args) if args.resume else run.directory
+        with runlog.RunLog(directory) as log:
+            run = run or resume_run(args, directory, log, world)
+            if args.time_limit is not None:
+                limit_time(run.trainer, args.time_limit)
             return train(run, log)
     except CharlmError as error:
         print(f"train.py: {error}", file=sys.stderr)
@@ -117,9 +116,22 @@ def parse_arguments():
     add(
         "--device", default="auto", help="cpu, cuda, mps or auto, the best there is (default: auto)"
     )
+    add(
+        "--time-limit",
+        metavar="MINUTES",
+        type=minutes,
+        help="save and end after so long, as Ctrl-C would (default: none)",
+    )
     add_option_flags(parser.add_argument_group("model"), GPTConfig)
     add_option_flags(parser.add_argument_group("training"), TrainConfig)
     return parser.parse_args()
+
+
+def minutes(text):
+    """A length of time, as argparse wants it."""
+    if not 0 < float(text) < 1e6:
+        raise ValueError
+    return float(text)
 
 
 def add_option_flags(group, config_class):
@@ -139,36 +151,21 @@ def add_option_flags(group, config_class):
         group.add_argument(*names, default=argparse.SUPPRESS, help=f.metadata["note"], **kind)
 
 
-def given(args, config_class):
-    """The options of a config that were given on the command line."""
-    names = {f.name for f in dataclasses.fields(config_class)}
-    return {name: value for name, value in vars(args).items() if name in names}
-
-
-def change(config, args, family):
-    """`config` with the options given in `args`; `family` is the largest config they may be of."""
-    changes = given(args, family)
-    known = {f.name for f in dataclasses.fields(config)}
-    if unknown := changes.keys() - known:
-        raise CharlmError(f"this model has no option {', '.join(sorted(unknown))}")
-    return dataclasses.replace(config, **changes)
-
-
 def new_run(args, world):
     """A fresh model directory and a trainer at step 0; what `train` takes."""
-    preset = PRESETS[args.preset]
-    training = change(preset.training, args, TrainConfig)
-    model_config = change(preset.model, args, GPTConfig)
+    preset = PRESETS[args.preset].changed(
+        pick(vars(args), GPTConfig) | pick(vars(args), TrainConfig)
+    )
     device = choose_device(args.device)
     corpus = load_corpus(args.data)
-    corpus.check_room(model_config.block_size)
+    corpus.check_room(preset.model.block_size)
     tokenizer = CharTokenizer.fit(corpus.text)
-    model_config = dataclasses.replace(model_config, vocab_size=tokenizer.vocab_size)
+    model_config = dataclasses.replace(preset.model, vocab_size=tokenizer.vocab_size)
     data = {"name": corpus.name, "sha256": corpus.sha256}
-    description = checkpoint.Description(preset.kind, model_config, training, data)
-    job = Job(description, corpus, tokenizer)
+    description = checkpoint.Description(preset.kind, model_config, preset.training, data)
+    plan = Plan(description, corpus, tokenizer)
     try:
-        trainer = job.trainer(device, world)
+        trainer = plan.trainer(device, world)
     except RuntimeError:  # what torch raises when memory is refused
         raise CharlmError(f"a model of this size does not fit in memory: {model_config}") from None
     directory = CHECKPOINTS / name_of(args, free_name)
@@ -179,7 +176,7 @@ def new_run(args, world):
         raise CharlmError(
             f"{directory} exists; go on with it by --resume, or choose another --name"
         ) from None
-    return Run(directory, job, trainer, data_path)
+    return Run(directory, plan, trainer, data_path)
 
 
 def find_run(args):
@@ -194,12 +191,13 @@ def resume_run(args, directory, log, world):
     """A trainer where the run in `directory` was saved last; cuts its log back to there."""
     checkpoint.sweep(directory)
     old, progress = checkpoint.load_description(directory), checkpoint.load_progress(directory)
-    description = dataclasses.replace(old, training=change(old.training, args, TrainConfig))
-    training, saved = description.training, progress.state.step if progress.state else 0
+    training = dataclasses.replace(old.training, **pick(vars(args), TrainConfig))
+    description = dataclasses.replace(old, training=training)
+    saved = progress.state.step if progress.state else 0
     for fixed in ("optimizer", "ema_decay"):  # what the saved state was shaped by
         if getattr(training, fixed) != getattr(old.training, fixed):
             raise CharlmError(f"{fixed} of a run cannot change half-way; train another --name")
-    if change(old.model, args, GPTConfig) != old.model:
+    if any(getattr(old.model, n, None) != v for n, v in pick(vars(args), GPTConfig).items()):
         raise CharlmError(f"the model in {directory} has its shape already; train another --name")
     if training.steps < saved:
         raise CharlmError(f"{directory} is at step {saved}; --steps must be as many or more")
@@ -210,13 +208,13 @@ def resume_run(args, directory, log, world):
             f"{directory} was trained on {old.data['name']}, another text: give it by --data"
         )
     tokenizer, device = checkpoint.load_tokenizer(directory), choose_device(args.device)
-    job = Job(description, corpus, tokenizer, progress.state)
-    trainer = job.trainer(device, world)
+    plan = Plan(description, corpus, tokenizer, progress.state)
+    trainer = plan.trainer(device, world)
     log.cut_back(progress.log_size)
     starts = [event for event in runlog.read(directory)[0] if event["event"] == "start"]
     if training != old.training:
         checkpoint.save_description(directory, description)
-    return Run(directory, job, trainer, data_path, starts[-1] if starts else None)
+    return Run(directory, plan, trainer, data_path, starts[-1] if starts else None)
 
 
 def choose_device(name):
@@ -239,32 +237,29 @@ def choose_device(name):
 
 
 def name_of(args, default):
-    """The run's name, given or by `default(preset)`; nothing that is typed becomes a path."""
+    """The run's name, given or by `default(preset)`."""
     name = default(args.preset) if args.name is None else args.name
-    if not checkpoint.SLUG.fullmatch(name):
-        raise CharlmError(
-            f"{name!r} cannot be a run's name; use up to 64 of a-z, 0-9, '-', '_' and '.',"
-            " a letter or digit first"
-        )
+    runs.check_name(name)
     return name
 
 
-def runs_of(preset):
-    """The run directories named after a preset: `fast`, `fast-2`, ..."""
-    return [p for p in CHECKPOINTS.glob(f"{preset}*") if re.fullmatch(preset + r"(-\d+)?", p.name)]
-
-
 def free_name(preset):
-    taken = {path.name for path in runs_of(preset)}
-    names = itertools.chain([preset], (f"{preset}-{n}" for n in itertools.count(2)))
-    return next(name for name in names if name not in taken)
+    return runs.free_name(preset, runs.named_after(CHECKPOINTS, preset))
 
 
 def newest_name(preset):
-    logs = [path / runlog.FILE for path in runs_of(preset) if (path / runlog.FILE).is_file()]
-    if not logs:
+    names = [n for n in runs.list_runs(CHECKPOINTS) if n in runs.named_after(CHECKPOINTS, preset)]
+    if not names:
         raise CharlmError(f"there is no run of {preset} to resume; give its --name")
-    return max(logs, key=lambda log: log.stat().st_mtime).parent.name
+    return names[0]
+
+
+def limit_time(trainer, minutes):
+    """Have the run save and end after so many minutes from now."""
+    why = f"the time limit of {minutes:g} minutes was reached"
+    timer = threading.Timer(60 * minutes, trainer.stop, [why])
+    timer.daemon = True
+    timer.start()
 
 
 def train(run, log):
@@ -279,7 +274,7 @@ def train(run, log):
             screen.show(event)
 
         try:
-            trainer.world.share(run.job)
+            trainer.world.share(run.plan)
             for event in trainer.events():
                 tell(event)
                 if event.event == "eval" and trainer.config.sample_chars:
@@ -331,7 +326,7 @@ def stop_gently(trainer, number):
 def write_sample(run, step):
     """A Sample event: what the model writes from nothing, the same way at each evaluation."""
     config, model = run.trainer.config, run.trainer.kept_model
-    text = charlm.generate(model, run.job.tokenizer, "", config.sample_chars, seed=config.seed)
+    text = charlm.generate(model, run.plan.tokenizer, "", config.sample_chars, seed=config.seed)
     return Sample(step, round(run.trainer.elapsed, 3), text)
 
 

@@ -19,8 +19,8 @@ LONG = [*SMALL_FLAGS, "--steps", 400, "--eval-interval", 20, "--log-interval", 5
 
 def log_of(directory):
     """The events of a run, without what depends on the clock."""
-    events, size = runlog.read(directory)
-    assert size == (directory / runlog.FILE).stat().st_size, "the last line is torn"
+    events, cursor = runlog.read(directory)
+    assert cursor // 2**16 == (directory / runlog.FILE).stat().st_size, "the last line is torn"
     for event in events:
         event.pop("time")
         event.pop("chars_per_second", None)
@@ -273,7 +273,7 @@ def test_running_out_of_memory_is_told(here, text_file):
         (["--resume", "--name", "none"], "there is no run"),
         (["--resume"], "there is no run of fast to resume"),
         (["--device", "tpu"], "there is no device 'tpu' on this machine"),
-        (["--preset", "bigram", "--n-layer", "2"], "this model has no option n_layer"),
+        (["--preset", "bigram", "--n-layer", "2"], "a bigram has no such option"),
         (["--block-size", "100000"], "block_size is 100000, but nine tenths of small.txt"),
         (["--learning-rate", "nan"], "learning_rate is nan"),
         (["--device", "cpu:foo"], "there is no device 'cpu:foo'"),
@@ -343,3 +343,14 @@ def test_every_option_is_a_flag(here):
         for name in set(config.__dataclass_fields__) - {"vocab_size"}:
             assert f"--{name.replace('_', '-')}" in text
             assert f"--{name}" in text
+
+
+def test_a_time_limit_saves_and_ends(train, text_file):
+    flags = ["--preset", "bigram", "--data", text_file, "--steps", 10**6]
+    done = train(*flags, "--time-limit", 0.05)
+    assert done.returncode == 0
+    assert "the time limit of 0.05 minutes was reached" in done.stdout
+    *_, end = runlog.read(train.checkpoints / "bigram")[0]
+    assert (end["event"], end["reason"]) == ("end", "stopped")
+    assert "time limit" in end["message"]
+    assert train(*flags, "--time-limit", 0).returncode == 2
