@@ -14,16 +14,18 @@ from statistics import median
 
 import torch
 
+import charlm
 from charlm import runlog
+from charlm.baselines import LECTURE_LOSS as TARGET
 from charlm.config import PRESETS, CharlmError
 from charlm.data import load_corpus
 from charlm.lecture import LectureGPT, lecture_step
+from charlm.process import start_aside
 from charlm.tokenizer import CharTokenizer
 
 REPOSITORY = Path(__file__).parent.parent
 CHECKPOINTS = REPOSITORY / "checkpoints"
-TARGET = 1.5492  # nats per character: the lecture's validation loss ...
-LECTURE_STEPS = 9000  # ... and how many of its steps lead there
+LECTURE_STEPS = 9000  # that lead the lecture to its loss, the target here
 WHOLE = "fast"  # the preset that is trained to its end; others take some steps
 BUNDLED = {"gpt": "gpt", "best": "shakespeare"}  # where the whole run of a preset is kept
 ABLATIONS = {  # of the preset `fast`: what is taken away, and the flags that do it
@@ -77,12 +79,16 @@ def main():
     train.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
     ablation = what.add_parser("ablation", help="what each ingredient of `fast` buys")
     ablation.add_argument("--data", metavar="FILE", help="the text (default: as for train.py)")
+    beside = what.add_parser("beside", help="writing and training at once, as on the page")
+    beside.add_argument("--data", metavar="FILE", help="the text (default: as for train.py)")
     args = parser.parse_args()
     try:
         if args.what == "lecture":
             print(json.dumps(lecture_seconds(args.data, args.steps)))
         elif args.what == "ablation":
             bench_ablation(args.data, ABLATIONS)
+        elif args.what == "beside":
+            bench_beside(args.data)
         else:
             bench_train(args.data, args.steps, args.presets)
     except CharlmError as error:
@@ -155,6 +161,63 @@ def bench_ablation(data, ablations):
         shown = f"`{flags}`" if flags else ""
         seconds = f"{events[-1]['time'] - began:.0f}"
         print(f"| {name} | {shown} | {loss:.4f} | {loss - whole:+.4f} | {seconds} |", flush=True)
+
+
+def bench_beside(data, flags=(), rounds=16):
+    """Measure and print how much a run started as on the page and a writing model slow each other.
+
+    `flags`: of the run, besides; `rounds`: of 300 characters each, alone and beside the run.
+    """
+    torch.set_num_threads(1)  # as the page does
+    model, tokenizer = charlm.load(CHECKPOINTS / BUNDLED["best"])
+    alone = writing_speeds(model, tokenizer, rounds)
+    directory = CHECKPOINTS / f"bench-{WHOLE}-{os.getpid()}"
+    command = [sys.executable, str(REPOSITORY / "train.py"), f"--name={directory.name}"]
+    command += ["--eval-interval=100000", "--sample-chars=0", *([f"--data={data}"] if data else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        process = start_aside([*command, *flags], Path(folder) / "output")
+        try:
+            trains, cursor = training_speed(process, directory, 0)
+            trains, cursor = training_speed(process, directory, cursor)  # the first warmed it up
+            beside = writing_speeds(model, tokenizer, rounds)
+            trains_beside, _ = training_speed(process, directory, cursor, least=1)
+        finally:
+            process.kill()
+            process.wait()
+            shutil.rmtree(directory, ignore_errors=True)
+    alone += writing_speeds(model, tokenizer, rounds)  # after it, too, as machines vary
+    print("| characters a second | alone | beside the other | ratio |\n|---|---|---|---|")
+    writes = BUNDLED["best"] + " writes", median(alone), median(beside)
+    rows = writes, (WHOLE + " trains", trains, trains_beside)
+    for name, before, after in rows:
+        print(f"| {name} | {before:,.0f} | {after:,.0f} | {after / before:.2f} |")
+
+
+def writing_speeds(model, tokenizer, rounds):
+    """Characters a second in each of some rounds."""
+    speeds = []
+    for seed in range(rounds):
+        began = time.perf_counter()
+        charlm.generate(model, tokenizer, "ROMEO:\n", 300, seed=seed)
+        speeds.append(300 / (time.perf_counter() - began))
+    return speeds
+
+
+def training_speed(process, directory, cursor, least=8):
+    """Characters a second since a cursor, once the log tells of `least` times; and the new cursor.
+
+    Raises BenchError if the process ends before.
+    """
+    while True:
+        alive = process.poll() is None
+        log = directory / runlog.FILE
+        events, end = runlog.read(directory, cursor) if log.exists() else ([], cursor)
+        speeds = [event["chars_per_second"] for event in events if event["event"] == "step"]
+        if len(speeds) >= least:
+            return median(speeds), end
+        if not alive:
+            raise BenchError(f"the run ended too soon, with status {process.returncode}")
+        time.sleep(0.2)
 
 
 def trained(preset, flags):

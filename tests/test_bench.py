@@ -1,12 +1,13 @@
 import json
 
 import pytest
+from conftest import SMALL_FLAGS
 
 from charlm import bench
 from charlm.bench import Cost, measured, steps_to_target, table
 from charlm.config import PRESETS
 
-START = {"event": "start", "step": 0, "time": 0.0}
+START = {"event": "start", "step": 0, "time": 0.0, "data": {}}
 
 
 def test_the_table_compares_with_the_lecture():
@@ -58,6 +59,17 @@ def test_the_ablation_prints_a_line_for_each_ingredient(text_file, capsys):
     assert [line[0] for line in lines] == ["| nothing", "| Muon", "| sense"]
     assert lines[0][3] == "+0.0000" != lines[1][3]
     assert lines[2][2] == "failed"
+
+
+def test_writing_and_training_at_once_is_measured(text_file, capsys, monkeypatch):
+    monkeypatch.setattr(bench.torch, "set_num_threads", lambda n: None)  # it would stay so
+    bench.bench_beside(str(text_file), ["--steps=100000", *SMALL_FLAGS], rounds=1)
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [line[0] for line in lines] == ["| shakespeare writes", "| fast trains"]
+    assert all(float(line[1].replace(",", "")) > 0 < float(line[3].strip(" |")) for line in lines)
+    assert not list(bench.CHECKPOINTS.glob("bench-*"))
+    with pytest.raises(bench.BenchError, match="ended too soon, with status 0"):
+        bench.bench_beside(str(text_file), ["--steps=1", *SMALL_FLAGS], rounds=1)
 
 
 def test_a_bundled_run_counts_if_the_preset_made_it(tmp_path, monkeypatch):
