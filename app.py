@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from charlm.config import CharlmError
+from charlm.limits import Limits
 from charlm.ui import build, look
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -22,7 +23,8 @@ def main():
     parser.add_argument("--share", action="store_true", help="make a link that others can open")
     args = parser.parse_args()
     try:
-        page = build(CHECKPOINTS, args.model)
+        limits = Limits.from_environment()
+        page = build(CHECKPOINTS, args.model, limits)
     except CharlmError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
@@ -31,6 +33,7 @@ def main():
         footer_links=["api", "settings"],
         run_history=False,
         enable_monitoring=False,
+        max_file_size=4 * limits.max_text,  # what is a little too large is told at its field
         **look(),
     )
     return 0

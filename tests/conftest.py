@@ -1,5 +1,6 @@
 """What many tests share: a small text made on the spot, small models, a small trained run."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import expect, sync_playwright
 
 # two threads that wait for each other at every tiny product are a hundred times slower than one
 # on a busy machine; set before torch is imported, and inherited by what the tests start
@@ -28,6 +30,7 @@ from charlm.tokenizer import CharTokenizer
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 settings.load_profile("patient")
+expect.set_options(timeout=20_000)
 REPOSITORY = Path(__file__).parent.parent
 WORDS = [
     "the",
@@ -183,8 +186,9 @@ def trained_copy(trained, tmp_path):
 class App:
     """app.py, served from a folder of its own with the model directories given."""
 
-    def __init__(self, folder, checkpoints):
-        (folder / "app.py").symlink_to(REPOSITORY / "app.py")
+    def __init__(self, folder, checkpoints, **variables):
+        for script in ("app.py", "train.py"):
+            (folder / script).symlink_to(REPOSITORY / script)
         (folder / "checkpoints").symlink_to(checkpoints)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -196,10 +200,13 @@ class App:
         )
         (folder / "sitecustomize.py").write_text(WATCH_THE_NETWORK)
         env = os.environ | {"GRADIO_SERVER_PORT": str(port), "PYTHONPATH": str(folder)}
-        env |= {"NETWORK_CALLS": str(self.calls)}
-        with self.log.open("w") as log:
-            command = [sys.executable, str(folder / "app.py")]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
+        self.env = env | {"NETWORK_CALLS": str(self.calls)} | variables
+        self.command = [sys.executable, str(folder / "app.py")]
+        self.start()
+
+    def start(self):
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.env)
         self.wait_until_it_serves()
 
     def wait_until_it_serves(self, seconds=90):
@@ -235,6 +242,42 @@ def watch(event, args):
                 file.write(json.dumps({"event": event, "host": host}) + "\\n")
 sys.addaudithook(watch)
 """
+
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+QUIET += ["--no-first-run", "--disable-gpu"]
+if hasattr(os, "geteuid") and os.geteuid() == 0:
+    QUIET += ["--no-sandbox"]  # which Chromium asks of the system's administrator
+
+
+@pytest.fixture(scope="module")
+def browser():
+    assert CHROMIUM, "these tests need Chromium; tests/run.sh installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def visitor(browser, app, at="", **options):
+    """A fresh visitor's page, on which no script may fail and nothing come from elsewhere."""
+    context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page, elsewhere, errors = context.new_page(), [], []
+    page.on("request", lambda r: None if is_here(r.url, app) else elsewhere.append(r.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(app.url + at)
+    yield page
+    context.close()
+    assert elsewhere == []
+    assert errors == []
+
+
+def is_here(url, app):
+    return url.startswith((app.url, app.url.replace("http", "ws"), "data:", "blob:"))
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,42 @@ def test_several_at_once_get_what_each_would_alone(client):
 
 def test_only_the_contract_is_public(client):
     names = client.view_api(return_format="dict")["named_endpoints"].keys()
-    assert names == {"/generate", "/models", "/score"}
+    runs = {"/runs", "/run_status", "/start_run", "/stop_run"}
+    assert names == {"/generate", "/models", "/score"} | runs
+
+
+def test_runs_and_their_histories_are_told(client):
+    (run,) = client.predict(api_name="/runs")
+    val_loss = run.pop("val_loss")
+    assert run == {"name": "small-gpt", "state": "finished", "step": 30, "steps": 30}
+    status = client.predict(run="small-gpt", cursor=0, api_name="/run_status")
+    assert {"state", "step", "steps", "eta_seconds", "cursor", "events"} <= status.keys()
+    assert (status["state"], status["step"], status["steps"]) == ("finished", 30, 30)
+    kinds = [event["event"] for event in status["events"]]
+    assert kinds[0] == "start" and kinds[-1] == "end"
+    losses = [event["val_loss"] for event in status["events"] if event["event"] == "eval"]
+    assert losses[-1] == val_loss
+    again = client.predict(run="small-gpt", cursor=status["cursor"], api_name="/run_status")
+    assert again == status | {"events": []}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "arguments", "message"),
+    [
+        ("/run_status", {"run": "none"}, "there is no run none"),
+        ("/run_status", {"run": "../small-gpt"}, "cannot be a run's name"),
+        ("/run_status", {"run": "small-gpt", "cursor": -1}, "cursor is -1"),
+        ("/stop_run", {"run": "small-gpt"}, "small-gpt was not started on this page"),
+        ("/start_run", {"name": "../x", "text": "KING" * 999}, "cannot be a run's name"),
+        ("/start_run", {"name": "small-gpt", "text": "KING" * 999}, "such a run already"),
+        ("/start_run", {"text": "x"}, "a model needs at least 1,000"),
+        ("/start_run", {"preset": "huge", "text": "KING" * 999}, "preset is 'huge'"),
+        ("/start_run", {"steps": -1, "text": "KING" * 999}, "steps is -1"),
+    ],
+)
+def test_what_cannot_be_done_with_runs_is_one_clear_sentence(client, endpoint, arguments, message):
+    with pytest.raises(AppError, match=message):
+        client.predict(api_name=endpoint, **arguments)
 
 
 def test_without_a_model_it_says_how_to_get_one(tmp_path):

@@ -12,8 +12,9 @@ from conftest import REPOSITORY
 import charlm
 from charlm.config import ConfigError
 
-ROOMS = """config files tokenizer data bigram gpt lecture optim distributed events training runlog
-    screen checkpoint sampling engine hub bench ui""".split()
+ROOMS = """config files tokenizer data baselines bigram gpt lecture optim distributed events
+    training runlog screen checkpoint runs limits process jobfile jobs sampling engine hub bench
+    ui""".split()
 
 
 def imports_of(path):

@@ -1,51 +1,20 @@
 """The page in a real browser, as a visitor meets it."""
 
-import os
 import re
-import shutil
 from itertools import pairwise
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-expect.set_options(timeout=20_000)
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-QUIET += ["--no-first-run", "--disable-gpu"]
-if hasattr(os, "geteuid") and os.geteuid() == 0:
-    QUIET += ["--no-sandbox"]  # which Chromium asks of the system's administrator
-
-
-@pytest.fixture(scope="module")
-def browser():
-    assert CHROMIUM, "these tests need Chromium; tests/run.sh installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
+from conftest import visitor
+from playwright.sync_api import expect
 
 
 @pytest.fixture
 def page(browser, app, request):
-    """A fresh visitor on the page, who must cause no error and no request to elsewhere."""
-    options = getattr(request, "param", {"viewport": {"width": 1280, "height": 900}})
-    context = browser.new_context(**options)
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page, elsewhere, errors = context.new_page(), [], []
-    page.on("request", lambda r: None if is_here(r.url, app) else elsewhere.append(r.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(app.url)
-    expect(page.locator("#write")).to_be_visible(timeout=60_000)
-    yield page
-    context.close()
-    assert elsewhere == []
-    assert errors == []
+    """A fresh visitor on the page."""
+    with visitor(browser, app, **getattr(request, "param", {})) as page:
+        expect(page.locator("#write")).to_be_visible(timeout=60_000)
+        yield page
     assert app.calls_to_elsewhere() == []
-
-
-def is_here(url, app):
-    return url.startswith((app.url, app.url.replace("http", "ws"), "data:", "blob:"))
 
 
 def text_of(page):

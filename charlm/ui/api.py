@@ -8,8 +8,65 @@ from charlm.config import CharlmError, SampleConfig, notes_of
 from charlm.ui import writer
 
 
-def add_endpoints(library, default):
-    """Register /generate, /models and /score in the Blocks being built."""
+def add_endpoints(library, default, board):
+    """Register the endpoints in the Blocks being built."""
+    add_model_endpoints(library, default)
+    add_run_endpoints(board)
+
+
+def add_run_endpoints(board):
+    jobs = board.jobs
+
+    def runs() -> list[dict]:
+        """List the runs: name, state, step, steps and validation loss of each, the newest first."""
+        return [
+            {name: getattr(status, name) for name in ("name", "state", "step", "steps", "val_loss")}
+            for status in board.statuses().values()
+        ]
+
+    def run_status(run: str, cursor: int = 0) -> dict:
+        """Tell how a run is doing, and what happened in it since a cursor.
+
+        Args:
+            run: one of the names that /runs lists
+            cursor: 0 to begin with, then what the last call gave; a long history comes in parts
+        """
+        with clear_errors():
+            status = jobs.status(run)
+            events, cursor = jobs.events(run, writer.whole(cursor))
+        names = ("state", "step", "steps", "eta_seconds", "message", "place")
+        told = {name: getattr(status, name) for name in names}
+        return told | {"cursor": cursor, "events": events}
+
+    def start_run(preset: str = "fast", name: str = "", steps: int = 0, text: str = "") -> str:
+        """Start training, or put it in line behind a run that is going on; returns its name.
+
+        Args:
+            preset: bigram, gpt, fast or best
+            name: what to call the run; empty: made from the preset's name
+            steps: optimizer steps; 0: the preset's
+            text: what to learn; empty: Tiny Shakespeare
+        """
+        options = {"steps": writer.whole(steps)} if steps else {}
+        with clear_errors():
+            return jobs.start(preset, name, text, **options)
+
+    def stop_run(run: str) -> str:
+        """Let a run that was started here save and end; returns its state.
+
+        Args:
+            run: one of the names that /runs lists
+        """
+        with clear_errors():
+            return jobs.stop(run)
+
+    gr.api(runs, api_name="runs", queue=False)
+    gr.api(run_status, api_name="run_status", queue=False)
+    gr.api(start_run, api_name="start_run", concurrency_limit=2)
+    gr.api(stop_run, api_name="stop_run", concurrency_limit=2)
+
+
+def add_model_endpoints(library, default):
 
     def generate(
         prompt: str,

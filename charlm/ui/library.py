@@ -58,8 +58,10 @@ class Library:
         Raises CharlmError for an unknown name or a directory that does not load.
         """
         path = self.path(name)
-        version = (path / checkpoint.WEIGHTS).stat().st_mtime_ns
+        version = changed(path)
         with self._lock:
+            there = self._paths()  # a model that was deleted is not kept in memory either
+            self._loaded = {n: loaded for n, loaded in self._loaded.items() if n in there}
             if name not in self._loaded or self._loaded[name][0] != version:
                 self._loaded[name] = version, checkpoint.load(path)
             return self._loaded[name][1]
@@ -84,7 +86,15 @@ class Library:
     def _paths(self):
         found = [p for p in self.directory.glob("*") if checkpoint.is_model_directory(p)]
         found = [p for p in found if not p.name.startswith(".")]
-        newest_first = sorted(found, key=lambda p: -(p / checkpoint.WEIGHTS).stat().st_mtime)
+        newest_first = sorted(found, key=changed, reverse=True)
         newest_first.sort(key=lambda p: FIRST.index(p.name) if p.name in FIRST else len(FIRST))
         extra = [self.extra] if self.extra else []
         return {p.name: p for p in [*extra, *newest_first]} | {p.name: p for p in extra}
+
+
+def changed(path):
+    """When a model's weights were written last, in nanoseconds; 0 if they are gone by now."""
+    try:
+        return (path / checkpoint.WEIGHTS).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

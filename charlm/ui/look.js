@@ -22,6 +22,16 @@
     if (writes && narrow()) find("stage").scrollIntoView({ behavior: "smooth" });
   });
 
+  // The address says which tab is open, so that a reload, or a link, opens it again.
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest('button[role="tab"]');
+    if (!tab) return;
+    const address = new URL(location);
+    if (tab.textContent.trim() === "Watch") address.searchParams.set("tab", "watch");
+    else address.searchParams.delete("tab");
+    history.replaceState(history.state, "", address);
+  });
+
   async function copyVerse(button) {
     const lines = [...find("verse").querySelectorAll("p")].map((p) => p.textContent);
     let told = "Copied";

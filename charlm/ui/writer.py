@@ -11,6 +11,7 @@ from charlm.config import CharlmError, SampleConfig, require
 LONGEST_PROMPT = 10_000  # characters
 MOST_NEW_CHARS = 5_000
 UPDATE_SECONDS = 0.08  # between updates: twelve a second look fluent and cost little
+CORPUS_CHARS, CORPUS_ROWS = 64_000, 64  # of a text written to learn from
 SHOWN = 5  # likeliest characters that a score lists
 
 
@@ -97,17 +98,36 @@ def score(library, text, model):
     if not cleaned:
         raise CharlmError("the text has no character that this model knows; give it some to score")
     ids = tokenizer.encode(tokenizer.opening + cleaned)
-    log_probabilities = engine.score(network, ids)  # (N, V)
-    likeliest = log_probabilities.topk(min(SHOWN, tokenizer.vocab_size))
     chars = []
-    for i, char in enumerate(cleaned):
-        nats = -log_probabilities[i, ids[i + 1]].item()
-        top = zip(likeliest.indices[i].tolist(), likeliest.values[i].exp().tolist(), strict=True)
-        chars.append(
-            {
-                "char": char,
-                "bits": nats / math.log(2),
-                "top": [[tokenizer.decode([j]), probability] for j, probability in top],
-            }
-        )
+    for log_probabilities in engine.score(network, ids):  # (n, V)
+        likeliest = log_probabilities.topk(min(SHOWN, tokenizer.vocab_size))
+        tops = zip(likeliest.indices.tolist(), likeliest.values.exp().tolist(), strict=True)
+        for row, (indices, probabilities) in zip(log_probabilities, tops, strict=True):
+            at = len(chars)
+            top = zip(indices, probabilities, strict=True)
+            chars.append(
+                {
+                    "char": cleaned[at],
+                    "bits": -row[ids[at + 1]].item() / math.log(2),
+                    "top": [[tokenizer.decode([j]), probability] for j, probability in top],
+                }
+            )
     return {"bits_per_char": sum(c["bits"] for c in chars) / len(chars), "chars": chars}
+
+
+def write_corpus(library):
+    """Yield (text, share done) of a text for a model to learn from, by the best model there is.
+
+    CORPUS_ROWS scenes, written side by side; the text is there when the share is 1.
+    """
+    network, tokenizer = library.get(library.default())
+    config = SampleConfig(max_new_chars=CORPUS_CHARS // CORPUS_ROWS)
+    seeds = [secrets.randbelow(2**32) for _ in range(CORPUS_ROWS)]
+    columns = []
+    opening = tokenizer.encode(tokenizer.opening)
+    for column in engine.decode_rows(network, opening, config, seeds):
+        columns.append(column)
+        if len(columns) % 20 == 0:
+            yield "", len(columns) / config.max_new_chars
+    scenes = (tokenizer.decode(row).strip("\n") for row in zip(*columns, strict=True))
+    yield "\n\n".join(scenes) + "\n", 1.0

@@ -1,0 +1,4 @@
+"""What the page's events have in common."""
+
+# an event of the page itself: at once, without a spinner, and no part of the API
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -1,0 +1,232 @@
+"""The Watch tab: every run there is, as it learns or as it learned, and a form to start one."""
+
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+
+import gradio as gr
+
+from charlm.config import CharlmError
+from charlm.data import DataError
+from charlm.ui import form as forms
+from charlm.ui import report, writer
+from charlm.ui.api import clear_errors
+from charlm.ui.curve import Curve, curve_html
+from charlm.ui.events import QUIET
+
+TICK = 1.0  # seconds between looks
+DEEDS = {"pause": "Pause", "resume": "Resume", "stop": "Stop", "delete": "Delete …"}
+LINEAR, LOG = "linear steps", "log steps"
+RESCUE = ". Or choose a text of your own below, or one that a model writes now"
+NOTHING = "<p>Nothing has been trained here yet.</p>"
+MOST_OTHERS = 4  # runs laid over another
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the tab shows; `outputs` in the order that View.render gives them."""
+
+    run: gr.Radio
+    others: gr.Dropdown
+    head: gr.HTML
+    curve: gr.HTML
+    milestones: gr.HTML
+    figures: gr.HTML
+    sample: gr.HTML
+    deeds: dict  # name -> gr.Button
+    seen: gr.State
+
+    @property
+    def outputs(self):
+        shown = [self.run, self.others, self.head, self.curve, self.milestones, self.figures]
+        return [*shown, self.sample, *self.deeds.values(), self.seen]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a visitor's page shows already."""
+
+    everything: tuple = ()  # equal if nothing has changed at all
+    parts: tuple = ()  # hashes of the page's parts as they were last sent to it
+
+
+def build(board, library, timer, tab):
+    """The tab, in the Blocks being built, brought up to date when it is opened and at each tick."""
+    names = list(board.statuses())
+    with gr.Row(elem_id="watch"):
+        with gr.Column(scale=3, min_width=320, elem_id="show"):
+            head = gr.HTML(NOTHING, elem_id="run-head")
+            deeds = build_deeds()
+            curve = gr.HTML(elem_id="curve")
+            scale = gr.Radio([LINEAR, LOG], value=LINEAR, show_label=False, elem_id="scale")
+            milestones = gr.HTML(elem_id="milestones")
+            told = "Its samples, from the first to the latest"
+            moment = gr.Slider(0, 100, 100, step=1, label=told, elem_id="moment")
+            sample = gr.HTML(elem_id="sample")
+            with gr.Accordion("The figures", open=False, elem_id="figures"):
+                figures = gr.HTML()
+        with gr.Column(scale=2, min_width=300, elem_id="bill"):
+            form = forms.build(board.jobs.limits) if board.jobs.limits.training == "on" else None
+            run = gr.Radio(names, label="The runs", elem_id="runs")
+            others = gr.Dropdown(
+                names,
+                multiselect=True,
+                label="Laid over it",
+                max_choices=MOST_OTHERS,
+                elem_id="others",
+            )
+    seen = gr.State(Seen())
+    stage = Stage(run, others, head, curve, milestones, figures, sample, deeds, seen)
+    look = {
+        "fn": partial(render, board),
+        "inputs": [run, others, scale, moment, seen],
+        "outputs": stage.outputs,
+        # what was chosen may be gone by now: that is for `render` to see, not an error
+        "preprocess": False,
+        **QUIET,
+    }
+    choices = [run.input, others.input, scale.input, moment.input]
+    # one event, so that a page never has two answers on their way that could overtake each other
+    gr.on([tab.select, timer.tick, *choices], trigger_mode="always_last", **look)
+    connect_deeds(board, stage, look)
+    if form:
+        connect_form(board, library, form, stage, look)
+
+
+def build_deeds():
+    """Buttons for what can be done to the run that is shown."""
+    with gr.Row(elem_id="deeds"):
+        return {
+            deed: gr.Button(label, size="sm", visible=False, elem_id=deed, elem_classes="chip")
+            for deed, label in DEEDS.items()
+        }
+
+
+def connect_deeds(board, stage, look):
+    """Pause, resume and stop at once; delete after asking."""
+    jobs = board.jobs
+    with gr.Row(visible=False, elem_id="ask-delete") as ask:
+        question, asked = gr.HTML(), gr.State()
+        yes = gr.Button("Delete it", variant="stop", size="sm", elem_id="delete-yes")
+        no = gr.Button("Keep it", size="sm", elem_id="delete-no")
+
+    def do(deed, name):
+        with clear_errors():
+            deed(name)
+        board.statuses(fresh=True)
+
+    def ask_first(name):
+        told = f"<p>Delete {escape(str(name))}, its model and its history, for good?</p>"
+        return gr.update(visible=True), told, name
+
+    for name, deed in (
+        ("pause", jobs.pause),
+        ("resume", jobs.resume),
+        ("stop", partial(jobs.stop, wait=0)),  # the next ticks tell how it went
+    ):
+        stage.deeds[name].click(partial(do, deed), stage.run, None, **QUIET).then(**look)
+    stage.deeds["delete"].click(ask_first, stage.run, [ask, question, asked], **QUIET)
+    hide = {"fn": lambda: gr.update(visible=False), "inputs": None, "outputs": ask, **QUIET}
+    gr.on([no.click, yes.click, stage.run.input], **hide)
+    yes.click(partial(do, jobs.delete), asked, None, **QUIET).then(**look)
+
+
+def connect_form(board, library, form, stage, look):
+    def start(*inputs):
+        told = partial(notice, name=gr.skip())
+        yield told("One moment …")
+        try:
+            arguments = forms.read(*inputs)
+            board.jobs.check(**arguments)  # before a text is written for nothing
+            if inputs[1] == forms.WRITTEN:
+                for arguments["text"], share in writer.write_corpus(library):
+                    yield told(f"A text to learn from is being written: {share:.0%}")
+            name = board.jobs.start(**arguments)
+        except CharlmError as error:
+            cannot_be_had = isinstance(error, DataError) and inputs[1] == forms.TINY
+            yield told(f"{error}{RESCUE * cannot_be_had}", rescue=cannot_be_had)
+            return
+        there = list(board.statuses(fresh=True))
+        yield notice(f"{name} is on its way.", gr.update(choices=there, value=name))
+
+    def notice(text, name, rescue=False):
+        shown = f'<p class="notice" role="status">{escape(text)}</p>'
+        return [name, shown, gr.update(visible=rescue)]
+
+    begin = {
+        "inputs": form.inputs,
+        "outputs": [stage.run, form.notice, form.rescue],
+        "validator": partial(forms.verdicts, board.jobs),
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_limit": 2,
+    }
+    form.start.click(start, **begin).then(**look)
+    rescued = form.rescue.click(lambda: forms.WRITTEN, None, form.source, **QUIET)
+    rescued.then(start, **begin).then(**look)
+
+
+def render(board, name, others, scale, percent, seen):
+    """What of the page has changed since `seen`, as updates; nothing at all if nothing has."""
+    statuses = board.statuses()
+    chosen = name if name in statuses else first_choice(statuses)
+    asked, others = others or [], dict.fromkeys(others or [])
+    others = [n for n in others if n in statuses and n != chosen][:MOST_OTHERS]
+    shown = [chosen, *others] if chosen else []
+    histories = [board.history(n) for n in shown]
+    cursors = tuple((n, h.cursor) for n, h in zip(shown, histories, strict=True))
+    able = board.jobs.abilities(statuses[chosen]) if chosen else set()
+    everything = name, cursors, scale, percent, tuple(statuses.values()), frozenset(able)
+    if everything == seen.everything:
+        return gr.skip()
+    labels = [(report.label(status), status.name) for status in statuses.values()]
+    # a choice only where it has to change: by the time this arrives the visitor's may be another
+    choices = [
+        gr.update(choices=labels, **({} if chosen == name else {"value": chosen})),
+        gr.update(
+            choices=[n for n in statuses if n != chosen],
+            **({} if others == asked else {"value": others}),
+        ),
+    ]
+    if chosen:
+        parts = show(board, statuses[chosen], able, histories, scale, percent, cursors)
+    else:
+        parts = [NOTHING, *[""] * 4, *[gr.update(visible=False)] * len(DEEDS)]
+    parts = [*choices, *parts]
+    hashes = tuple(hash(repr(part)) for part in parts)
+    before = seen.parts or [None] * len(parts)
+    changed = [
+        gr.skip() if new == old else part
+        for part, new, old in zip(parts, hashes, before, strict=True)
+    ]
+    return [*changed, Seen(everything, hashes)]
+
+
+def show(board, status, able, histories, scale, percent, cursors):
+    """The parts of the page that show a run and what is `able` to be done, others laid over it."""
+    history = histories[0]
+
+    def draw():
+        curves = [curve_of(h) for h in histories]
+        return curve_html(curves, history.references, status.steps, scale == LOG)
+
+    return [
+        report.head_html(status, history),
+        board.drawing((cursors, status.steps, scale), draw),
+        report.milestones_html(history),
+        report.figures_html(history),
+        report.sample_html(history, percent / 100 * status.steps),
+        *(gr.update(visible=deed in able) for deed in DEEDS),
+    ]
+
+
+def first_choice(statuses):
+    """The run that a page opens with: the one that is going on, else the bundled one."""
+    going = [n for n, s in statuses.items() if s.state in ("running", "starting", "paused")]
+    bundled = [name for name in ("shakespeare",) if name in statuses]
+    return next(iter([*going, *bundled, *statuses]), None)
+
+
+def curve_of(history):
+    val = tuple((step, val) for step, _, val in history.evals)
+    return Curve(history.directory.name, tuple(history.losses), val)

@@ -1,0 +1,96 @@
+import re
+
+import pytest
+
+from charlm.ui.curve import (
+    BUCKETS,
+    Curve,
+    Frame,
+    curve_html,
+    frame_of,
+    loss_ticks,
+    round_numbers,
+    step_ticks,
+    thin,
+)
+
+REFERENCES = {"uniform": 4.17, "unigram": 3.3, "bigram": 2.5, "lecture": 1.5492}
+FALLING = Curve(
+    "fast",
+    tuple((n, 4 / (1 + n / 50)) for n in range(10, 501, 10)),
+    ((0, 4.17), (250, 1.9), (500, 1.5)),
+)
+
+
+def numbers(d):
+    return [tuple(map(float, point.split())) for point in re.split("[ML]", d) if point]
+
+
+def path_of(html, kind):
+    return numbers(re.search(rf'<path class="{kind}" d="([^"]*)"', html)[1])
+
+
+def test_it_is_drawn_from_left_to_right_and_downwards():
+    html = curve_html([FALLING], REFERENCES, 500)
+    for kind in ("train", "val"):
+        points = path_of(html, kind)
+        assert points == sorted(points)
+        assert [y for _, y in points] == sorted(y for _, y in points)
+        assert all(0 <= v <= 1000 for point in points for v in point)
+    assert html.count('<i class="dot"') == 3
+    for told in ("blind chance 4.17", "bigram counts 2.50", "the lecture 1.5492"):
+        assert told in html
+    assert "validation loss from 4.17 at step 0 to 1.5000 at step 500" in html
+
+
+def test_a_run_that_is_half_done_takes_half_the_width():
+    half = Curve("fast", tuple(p for p in FALLING.train if p[0] <= 250), FALLING.val[:2])
+    assert path_of(curve_html([half], REFERENCES, 500), "val")[-1][0] == pytest.approx(500)
+    assert path_of(curve_html([half], REFERENCES, 500, True), "val")[-1][0] > 850
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        Curve("empty", (), ()),
+        Curve("one", (), ((0, 4.0),)),
+        Curve("flat", ((1, 0.0), (2, 0.0)), ((0, 0.0),)),
+        Curve("diverging", ((1, 1e30),), ((0, 4.0), (1, 1e30))),
+    ],
+)
+@pytest.mark.parametrize("references", [{}, REFERENCES])
+@pytest.mark.parametrize("log_steps", [False, True])
+def test_odd_runs_are_drawn_too(curve, references, log_steps):
+    html = curve_html([curve, FALLING], references, 0, log_steps)
+    assert "nan" not in html.replace("nance", "")
+    assert "inf" not in html
+
+
+def test_names_are_text():
+    html = curve_html([Curve("<b>x</b>", (), ()), Curve('"><script>', (), ())], {}, 10)
+    assert "<b>" not in html
+    assert "<script>" not in html
+
+
+def test_a_long_curve_is_thinned_to_means():
+    frame = Frame(100_000, 1.0, 4.0, False)
+    points = [(n, 2.0 + (n % 2)) for n in range(100_000)]
+    few = thin(frame, points)
+    assert len(few) <= BUCKETS + 1
+    assert all(loss == pytest.approx(2.5, abs=0.01) for _, loss in few)
+    many = Curve("long", tuple(points), tuple(points))
+    assert len(curve_html([many], {}, 100_000)) < 20_000
+
+
+def test_axes_have_round_numbers():
+    assert round_numbers(0, 540, 5) == [0, 100, 200, 300, 400, 500]
+    assert round_numbers(1.43, 1.62, 5) == [1.45, 1.5, 1.55, 1.6]
+    assert loss_ticks(Frame(1, 1.0, 4.5, False)) == [1, 1.5, 2, 3, 4]
+    assert step_ticks(Frame(540, 1, 4, False)) == [0, 100, 200, 300, 400, 500]
+    assert step_ticks(Frame(540, 1, 4, True)) == [0, 1, 10, 100]
+
+
+def test_losses_far_above_chance_leave_the_picture():
+    frame = frame_of([Curve("x", ((1, 50.0),), ((0, 4.2),))], REFERENCES, 10, False)
+    assert frame.high < 6
+    assert frame.y(50.0) < 0

@@ -1,0 +1,346 @@
+"""The Watch tab in a real browser: runs are started, followed, stopped and resumed."""
+
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from conftest import App, CommandLine, make_text, visitor
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from playwright.sync_api import expect
+
+LONG = 20_000  # steps of a bigram, which take longer than any of these tests looks
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
+def serve(folder, trained, **variables):
+    """An app of its own, which knows no Tiny Shakespeare and reaches no network for it."""
+    shutil.copytree(trained, folder / "models")
+    offline = {"CHARLM_DATA": "", "XDG_CACHE_HOME": str(folder), "https_proxy": "127.0.0.1:9"}
+    return App(folder, folder / "models", **offline, **variables)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory, trained):
+    app = serve(tmp_path_factory.mktemp("watch"), trained)
+    yield app
+    app.stop()
+
+
+@pytest.fixture
+def page(browser, stage):
+    with visitor(browser, stage, "?tab=watch") as page:
+        expect(head(page)).to_contain_text("step", timeout=60_000)
+        yield page
+
+
+def head(page):
+    return page.locator("#run-head")
+
+
+def open_form(page):
+    page.locator("#form > button").click()
+    page.wait_for_timeout(1000)  # what is typed while the panel still unfolds is not taken yet
+
+
+def choose(page, which, label):
+    page.locator(f"#{which} label").filter(has_text=label).click()
+
+
+def fill(page, option, value):
+    field = page.locator(f"#option-{option} input")
+    field.fill(str(value))
+    field.press("Tab")
+
+
+def fill_in(page, steps=LONG, name=""):
+    open_form(page)
+    choose(page, "preset", "bigram")
+    expect(page.locator("#option-steps input")).to_have_value("3000")
+    choose(page, "source", "My own")
+    page.locator("#own-text textarea").fill(make_text())
+    page.locator("#run-name input, #run-name textarea").fill(name)
+    fill(page, "steps", steps)
+
+
+def step_of(page):
+    return int(page.locator("#run-head .bar").get_attribute("aria-valuenow"))
+
+
+def wait_beyond(page, step):
+    ahead = "n => +document.querySelector('#run-head .bar')?.ariaValueNow > n"
+    page.wait_for_function(ahead, arg=step, timeout=60_000)
+    return step_of(page)
+
+
+def test_a_visitor_meets_a_complete_run(page):
+    expect(head(page)).to_contain_text("small-gpt has finished")
+    expect(head(page)).to_contain_text("step 30 of 30")
+    assert page.locator("#curve .dot").count() == 4
+    for told in ("blind chance", "character frequencies", "bigram counts"):
+        expect(page.locator("#curve")).to_contain_text(told)
+    expect(page.locator("#milestones")).to_contain_text("step 10 does better than blind chance")
+    expect(page.locator("#sample")).to_contain_text("What it wrote at step 30")
+    page.locator("#moment input[type=range]").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#sample")).to_contain_text("before it had learned")
+    page.locator("#moment input[type=range]").fill("50")
+    expect(page.locator("#sample")).to_contain_text("What it wrote at step 10")
+    linear = page.locator("#curve .plot path.val").get_attribute("d")
+    choose(page, "scale", "log steps")
+    expect(page.locator("#curve .plot path.val")).not_to_have_attribute("d", linear)
+    page.locator("#figures > button").click()
+    expect(page.locator("#figures tbody tr")).to_have_count(4)
+    for deed in ("pause", "resume", "stop", "delete"):
+        expect(page.locator(f"#{deed}")).not_to_be_visible()
+
+
+def test_from_the_button_to_the_play_tab(page, stage):
+    fill_in(page, name="mine")
+    page.locator("#train").click()
+    expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
+    first = wait_beyond(page, 100)
+    drawn = page.locator("#curve .plot path.train").get_attribute("d")
+    dots = page.locator("#curve .dot").count()
+    written = page.locator("#sample h3").inner_text()
+    wait_beyond(page, first + LONG // 7)
+    assert page.locator("#curve .plot path.train").get_attribute("d") != drawn
+    assert page.locator("#curve .dot").count() > dots
+    assert page.locator("#sample h3").inner_text() != written
+    expect(head(page)).to_contain_text(re.compile(r"left · [\d,]+ characters a second · learning"))
+    page.reload()
+    expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
+    before = step_of(page)
+    wait_beyond(page, before)
+    page.locator("#pause").click()
+    expect(head(page)).to_contain_text("mine is paused")
+    paused = step_of(page)
+    page.wait_for_timeout(2500)
+    assert step_of(page) == paused
+    page.locator("#resume").click()
+    expect(head(page)).to_contain_text("mine is learning")
+    page.locator("#stop").click()
+    expect(head(page)).to_contain_text("mine was stopped", timeout=60_000)
+    stopped = step_of(page)
+    assert paused <= stopped < LONG
+    page.locator("#resume").click()
+    expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
+    wait_beyond(page, stopped)
+    page.locator("#stop").click()
+    expect(head(page)).to_contain_text("mine was stopped", timeout=60_000)
+    page.get_by_role("tab", name="Play").click()
+    expect(page.locator("#model label").filter(has_text="mine")).to_be_visible()
+    page.get_by_role("tab", name="Watch").click()
+    choose(page, "runs", "mine")
+    page.locator("#delete").click()
+    expect(page.locator("#ask-delete")).to_contain_text("Delete mine, its model and its history")
+    page.locator("#delete-no").click()
+    expect(page.locator("#delete-yes")).not_to_be_visible()
+    page.locator("#delete").click()
+    page.locator("#delete-yes").click()
+    expect(head(page)).to_contain_text("small-gpt has finished")
+    expect(page.locator("#runs label")).to_have_count(1)
+    assert stage.log.read_text().count("Traceback") == 0
+
+
+def test_what_does_not_fit_is_told_at_its_field(page):
+    fill_in(page, steps=0)
+    page.locator("#train").click()
+    expect(page.locator("#option-steps")).to_contain_text("steps is 0; it must be 1 or more")
+    fill(page, "steps", 50)
+    name = page.locator("#run-name input, #run-name textarea")
+    for wrong, told in (("../x", "cannot be a run's name"), ("small-gpt", "such a run already")):
+        name.fill(wrong)
+        page.locator("#train").click()
+        expect(page.locator("#run-name")).to_contain_text(told)
+    name.fill("")
+    for wrong, told in (("", "paste a text here"), ("KING", "at least 1,000")):
+        page.locator("#own-text textarea").fill(wrong)
+        page.locator("#train").click()
+        expect(page.locator("#own-text")).to_contain_text(told)
+    choose(page, "preset", "fast")
+    expect(page.locator("#option-n_embd input")).to_have_value("128")
+    page.locator("#own-text textarea").fill(make_text())
+    fill(page, "n_embd", 129)
+    page.locator("#train").click()
+    expect(page.locator("#option-n_embd")).to_contain_text("divisible by n_head=2")
+    expect(page.locator("#runs label")).to_have_count(1)
+
+
+def test_an_uploaded_file_is_learned(page, tmp_path):
+    fill_in(page, steps=50)
+    picture = tmp_path / "picture.txt"
+    picture.write_bytes(b"\x89PNG\xff\0" * 500)
+    page.locator("#own-file input[type=file]").set_input_files(picture)
+    expect(page.locator("#own-file")).to_contain_text("picture")
+    page.locator("#train").click()
+    expect(page.locator("#own-text")).to_contain_text("not UTF-8 text")
+    page.locator("#own-file").get_by_label("Remove").or_(
+        page.locator("#own-file").get_by_label("Clear")
+    ).first.click()
+    novel = tmp_path / "novel.txt"
+    novel.write_text("Äußerst süße Öchslein. " * 100, encoding="utf-8")
+    page.locator("#own-file input[type=file]").set_input_files(novel)
+    expect(page.locator("#own-file")).to_contain_text("novel")
+    page.locator("#train").click()
+    expect(head(page)).to_contain_text("bigram has finished", timeout=60_000)
+    expect(page.locator("#sample")).to_contain_text("ß")
+    page.locator("#delete").click()
+    page.locator("#delete-yes").click()
+    expect(head(page)).to_contain_text("small-gpt has finished")
+
+
+def test_without_tiny_shakespeare_a_model_writes_the_text(page):
+    page.locator("#train").click()
+    expect(page.locator("#train-notice")).to_contain_text("cannot download", timeout=60_000)
+    page.locator("#rescue").click()
+    expect(head(page)).to_contain_text("fast", timeout=120_000)
+    expect(page.locator("#stop")).to_be_visible()
+    page.locator("#stop").click()
+    expect(head(page)).not_to_contain_text(re.compile("is learning|to begin"), timeout=60_000)
+
+
+def test_a_run_from_a_terminal_is_followed(page, stage, text_file):
+    train = CommandLine.__new__(CommandLine)
+    train.folder = stage.log.parent
+    flags = ["--preset", "bigram", "--name", "elsewhere", "--data", text_file, "--steps", LONG]
+    process = train.start(*flags)
+    try:
+        expect(page.locator("#runs")).to_contain_text("elsewhere · running", timeout=60_000)
+        choose(page, "runs", "elsewhere")
+        expect(head(page)).to_contain_text("elsewhere is learning")
+        wait_beyond(page, step_of(page))
+        expect(page.locator("#stop")).not_to_be_visible()
+        process.kill()
+        expect(head(page)).to_contain_text("elsewhere has failed")
+        expect(head(page)).to_contain_text("killed, out of memory")
+    finally:
+        process.kill()
+        process.communicate()
+    page.locator("#others input").click()
+    page.get_by_role("option", name="small-gpt").click()
+    expect(page.locator("#curve figcaption")).to_contain_text("small-gpt")
+    assert page.locator("#curve path.other-0").count() == 2  # the curve and its entry below
+
+
+def test_a_page_that_nothing_happens_on_asks_little_and_a_hidden_tab_nothing(page):
+    page.wait_for_timeout(2500)
+    sizes = []
+    page.on("response", lambda r: sizes.append(len(r.body())) if "predict" in r.url else None)
+    page.wait_for_timeout(4000)
+    assert 2 <= len(sizes) <= 6
+    assert max(sizes) < 2500
+    page.get_by_role("tab", name="Play").click()
+    page.wait_for_timeout(1500)
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.wait_for_timeout(3000)
+    assert requests == []
+    page.get_by_role("tab", name="Watch").click()
+    page.wait_for_timeout(2500)
+    assert requests
+    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden'})")
+    page.wait_for_timeout(1500)
+    requests.clear()
+    page.wait_for_timeout(3000)
+    assert requests == []
+
+
+def test_the_app_dies_and_the_page_comes_back(page, stage):
+    fill_in(page, name="survivor")
+    page.locator("#train").click()
+    expect(head(page)).to_contain_text("survivor is learning", timeout=60_000)
+    before = wait_beyond(page, 0)
+    stage.process.kill()
+    stage.process.wait()
+    stage.start()
+    expect(page.locator("#run-head .bar")).to_be_visible(timeout=60_000)
+    expect(head(page)).to_contain_text("survivor is learning", timeout=60_000)
+    wait_beyond(page, before)
+    page.locator("#stop").click()
+    expect(head(page)).to_contain_text("survivor was stopped", timeout=60_000)
+    page.locator("#delete").click()
+    page.locator("#delete-yes").click()
+    expect(page.locator("#runs")).not_to_contain_text("survivor")
+
+
+def test_twenty_watch_at_once(stage, page):
+    fill_in(page, name="popular")
+    page.locator("#train").click()
+    expect(head(page)).to_contain_text("popular is learning", timeout=60_000)
+    with page.expect_request(lambda request: "predict" in request.url) as looked:
+        pass
+    asked = looked.value.post_data_json
+
+    def watch(visitor):
+        """What the page of one more visitor asks each second; returns the slowest answer's time."""
+        slowest, told = 0, []
+        for _ in range(8):
+            began = time.monotonic()
+            answer = httpx.post(
+                looked.value.url, json=asked | {"session_hash": visitor}, timeout=60
+            )
+            slowest = max(slowest, time.monotonic() - began)
+            told += [str(part) for part in answer.json()["data"]]
+            time.sleep(max(0, 1 - (time.monotonic() - began)))
+        assert any("popular" in part and "is learning" in part for part in told)
+        return slowest
+
+    before = step_of(page)
+    with ThreadPoolExecutor(19) as others:
+        slowest = max(others.map(watch, map(str, range(19))))
+    assert slowest < 10
+    assert step_of(page) > before
+    page.locator("#stop").click()
+    expect(head(page)).to_contain_text("popular was stopped", timeout=60_000)
+
+
+def test_a_script_does_the_same(stage):
+    client = Client(stage.url, verbose=False)
+    request = {"preset": "bigram", "steps": LONG, "text": make_text()}
+    run = client.predict(name="scripted", **request, api_name="/start_run")
+    assert run == "scripted"
+    behind = client.predict(**request, api_name="/start_run")
+    waiting = client.predict(run=behind, api_name="/run_status")
+    assert (waiting["state"], waiting["place"], waiting["events"]) == ("waiting", 1, [])
+    cursor, seen, told = 0, [], {"step": 0}
+    while told["step"] < 200:
+        told = client.predict(run=run, cursor=cursor, api_name="/run_status")
+        assert told["state"] in ("waiting", "starting", "running")
+        cursor = told["cursor"]
+        seen += [event["step"] for event in told["events"] if event["event"] == "step"]
+    assert seen == list(range(50, seen[-1] + 1, 50))
+    assert told["steps"] == LONG
+    listed = {entry["name"]: entry["state"] for entry in client.predict(api_name="/runs")}
+    assert (listed[run], listed[behind]) == ("running", "waiting")
+    assert client.predict(run=behind, api_name="/stop_run") == "deleted"
+    assert client.predict(run=run, api_name="/stop_run") == "stopped"
+    assert run in client.predict(api_name="/models")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_nothing_sticks_out(browser, stage, scheme):
+    with visitor(browser, stage, "?tab=watch", color_scheme=scheme, **PHONE) as page:
+        expect(head(page)).to_contain_text("step", timeout=60_000)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        open_form(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_where_training_is_off_there_is_no_form(browser, tmp_path, trained):
+    app = serve(tmp_path, trained, CHARLM_TRAINING="off")
+    try:
+        with visitor(browser, app, "?tab=watch") as page:
+            expect(head(page)).to_contain_text("small-gpt has finished", timeout=60_000)
+            expect(page.locator("#train")).to_have_count(0)
+        client = Client(app.url, verbose=False)
+        with pytest.raises(AppError, match="training is switched off on this page"):
+            client.predict(preset="bigram", text=make_text(), api_name="/start_run")
+        with pytest.raises(AppError, match="training is switched off on this page"):
+            client.predict(run="small-gpt", api_name="/stop_run")
+        assert len(client.predict(api_name="/runs")) == 1
+    finally:
+        app.stop()
