@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch.optim import AdamW
+from torch.optim.adamw import adamw
 
 # Coefficients of the quintic iteration, Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -25,7 +25,62 @@ def orthogonalize(matrices, iterations=5):
     return x.mT if tall else x
 
 
-class Muon(torch.optim.Optimizer):
+class Optimizer:
+    """Weights in groups, each with its options, and tensors to remember for each weight.
+
+    torch.optim.Optimizer is that and more, and imports torch._dynamo, compiled or not: 1.5 s at the
+    start of every run.
+    """
+
+    def __init__(self, groups):
+        self.param_groups = groups
+        self.state = {p: self.blank(p) for group in groups for p in group["params"]}
+
+    def step(self):
+        """Move all weights along their gradients."""
+        with torch.no_grad():
+            for group in self.param_groups:
+                self.move(group)
+
+    def zero_grad(self):
+        for p in self.state:
+            p.grad = None
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), by torch's own kernel."""
+
+    def __init__(self, groups, betas):
+        super().__init__(groups)
+        self.betas = betas
+
+    def blank(self, p):
+        step = torch.zeros((), device=p.device)
+        zeros = {name: torch.zeros_like(p) for name in ("exp_avg", "exp_avg_sq")}
+        return {"step": step} | zeros
+
+    def move(self, group):
+        params = group["params"]
+        states = [self.state[p] for p in params]
+        adamw(
+            params,
+            [p.grad for p in params],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],  # of AMSGrad
+            [state["step"] for state in states],
+            fused=True,
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=1e-8,
+            maximize=False,
+        )
+
+
+class Muon(Optimizer):
     """Momentum, orthogonalized: the optimizer for the matrices inside a network (Jordan 2024).
 
     `torch.optim.Muon` does the same one matrix at a time and in bfloat16, which a CPU without
@@ -33,28 +88,28 @@ class Muon(torch.optim.Optimizer):
     together, in the precision they have.
     """
 
-    def __init__(self, params, lr, momentum, weight_decay):
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(self, groups, momentum):
+        super().__init__(groups)
+        self.momentum = momentum
 
-    @torch.no_grad()
-    def step(self):
-        for group in self.param_groups:
-            by_shape = {}
-            for p in group["params"]:
-                by_shape.setdefault(p.shape, []).append(p)
-            for (rows, columns), params in by_shape.items():
-                updates = torch.stack([self._nesterov(p, group["momentum"]) for p in params])
-                # a tall matrix's orthogonal update is small for its size; make up for it
-                lr = group["lr"] * max(1, rows / columns) ** 0.5
-                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(params, list(orthogonalize(updates).unbind()), alpha=-lr)
+    def blank(self, p):
+        return {"momentum_buffer": torch.zeros_like(p)}
 
-    def _nesterov(self, p, momentum):
-        state = self.state[p]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(p)
-        state["momentum_buffer"].lerp_(p.grad, 1 - momentum)
-        return p.grad.lerp(state["momentum_buffer"], momentum)
+    def move(self, group):
+        by_shape = {}
+        for p in group["params"]:
+            by_shape.setdefault(p.shape, []).append(p)
+        for (rows, columns), params in by_shape.items():
+            updates = torch.stack([self._nesterov(p) for p in params])
+            # a tall matrix's orthogonal update is small for its size; make up for it
+            lr = group["lr"] * max(1, rows / columns) ** 0.5
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(params, list(orthogonalize(updates).unbind()), alpha=-lr)
+
+    def _nesterov(self, p):
+        buffer = self.state[p]["momentum_buffer"]
+        buffer.lerp_(p.grad, 1 - self.momentum)
+        return p.grad.lerp(buffer, self.momentum)
 
 
 def make_optimizers(model, config):
@@ -69,20 +124,21 @@ def make_optimizers(model, config):
         else set()
     )
     outer = [p for p in model.parameters() if p not in inner]
+    decayed, free = config.weight_decay, 0.0
     groups = [
-        {"params": [p for p in outer if p.ndim == 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in outer if p.ndim != 2], "weight_decay": 0.0},
+        make_group([p for p in outer if p.ndim == 2], config.learning_rate, decayed),
+        make_group([p for p in outer if p.ndim != 2], config.learning_rate, free),
     ]
-    betas = (config.beta1, config.beta2)
-    optimizers = [AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)]
+    optimizers = [AdamW(groups, (config.beta1, config.beta2))]
     if inner:
         matrices = [p for p in model.parameters() if p in inner]  # in the model's own order
-        lr, momentum = config.muon_learning_rate, config.muon_momentum
-        optimizers.append(Muon(matrices, lr, momentum, config.weight_decay))
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
+        group = make_group(matrices, config.muon_learning_rate, decayed)
+        optimizers.append(Muon([group], config.muon_momentum))
     return optimizers
+
+
+def make_group(params, lr, weight_decay):
+    return {"params": params, "lr": lr, "peak_lr": lr, "weight_decay": weight_decay}
 
 
 def lr_scale(step, config):

@@ -3,7 +3,7 @@ import torch
 from conftest import make_model, small_training
 
 from charlm.config import TrainConfig
-from charlm.optim import Muon, lr_scale, make_optimizers, orthogonalize
+from charlm.optim import AdamW, Muon, lr_scale, make_group, make_optimizers, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(4, 16, 16), (3, 8, 32), (3, 32, 8)])
@@ -28,7 +28,7 @@ def test_muon_agrees_with_the_one_in_torch():
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(24, 12)), torch.nn.Parameter(torch.randn(12, 12))]
     theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
-    a = Muon(ours, lr=0.1, momentum=0.9, weight_decay=0.1)
+    a = Muon([make_group(ours, 0.1, 0.1)], momentum=0.9)
     b = torch.optim.Muon(theirs, lr=0.1, momentum=0.9, weight_decay=0.1)
     for _ in range(5):
         for p, q in zip(ours, theirs, strict=True):
@@ -67,3 +67,22 @@ def test_cosine_and_constant_schedules():
     assert lr_scale(50, cosine) == pytest.approx(0.5)
     assert lr_scale(99, cosine) < 0.01
     assert lr_scale(99, TrainConfig(steps=100, decay="constant")) == 1.0
+
+
+def test_adamw_agrees_with_the_one_in_torch():
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(24, 12)), torch.nn.Parameter(torch.randn(12))]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    groups = [make_group([p], 0.1, decay) for p, decay in zip(ours, (0.1, 0.0), strict=True)]
+    a = AdamW(groups, (0.9, 0.95))
+    groups = [{"params": [q], "weight_decay": d} for q, d in zip(theirs, (0.1, 0.0), strict=True)]
+    b = torch.optim.AdamW(groups, lr=0.1, betas=(0.9, 0.95), fused=True)
+    for _ in range(5):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        a.step()
+        b.step()
+    assert all(map(torch.equal, ours, theirs))
+    a.zero_grad()
+    assert all(p.grad is None for p in ours)

@@ -278,7 +278,7 @@ def test_running_out_of_memory_is_told(here, text_file):
         (["--learning-rate", "nan"], "learning_rate is nan"),
         (["--device", "cpu:foo"], "there is no device 'cpu:foo'"),
         (["--seed", "18446744073709551616"], "seed is 18446744073709551616"),
-        (["--n-embd", "4000000"], "a model of this size does not fit in memory"),
+        (["--n-embd", "400000000"], "a model of this size does not fit in memory"),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(here, text_file, flags, message):
