@@ -303,6 +303,8 @@ def test_a_script_does_the_same(stage):
     request = {"preset": "bigram", "steps": LONG, "text": make_text()}
     run = client.predict(name="scripted", **request, api_name="/start_run")
     assert run == "scripted"
+    while client.predict(run=run, api_name="/run_status")["state"] == "waiting":
+        time.sleep(0.1)
     behind = client.predict(**request, api_name="/start_run")
     waiting = client.predict(run=behind, api_name="/run_status")
     assert (waiting["state"], waiting["place"], waiting["events"]) == ("waiting", 1, [])
