@@ -32,9 +32,15 @@ def set_length(page, characters):
     expect(slider).to_have_value(str(characters))
 
 
+LONG_ENOUGH = """n => {
+    const text = [...document.querySelectorAll('#verse p')].map(p => p.textContent).join('\\n');
+    return text.length > n && text;
+}"""
+
+
 def wait_for_text(page, characters):
-    long_enough = "n => document.querySelector('#verse').innerText.length > n"
-    page.wait_for_function(long_enough, arg=characters)
+    """The text, once it is longer than that: looked at in one go, for it may change meanwhile."""
+    return page.wait_for_function(LONG_ENOUGH, arg=characters).json_value()
 
 
 def wait_until_done(page):
@@ -54,8 +60,7 @@ def test_a_prompt_is_continued_while_one_watches(page):
     page.locator("#write").click()
     seen = []
     while len(seen) < 4:
-        wait_for_text(page, 60 + 300 * len(seen))
-        seen.append(text_of(page))
+        seen.append(wait_for_text(page, 60 + 300 * len(seen)))
     expect(page.locator("#stop")).to_be_visible()
     assert all(b.startswith(a[:50]) and len(b) > len(a) for a, b in pairwise(seen))
     wait_until_done(page)
