@@ -25,7 +25,7 @@ OFF = "training is switched off on this page (CHARLM_TRAINING=off)"
 PAUSE = 600  # seconds that a paused run may keep others waiting
 LAUNCH = 5  # seconds that starting a process may take
 STOPPING = 15  # seconds to wait for a run that was told to stop
-EVALUATIONS = 8  # in a run that is watched, besides the one at its start
+EVALUATIONS = 5  # in a run that is watched, besides the one at its start
 
 
 class JobError(CharlmError):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+BACK = 10  # of 19: at 19, beside one busy core of two, a run got half of what 10 leaves it
 CAN_PAUSE = hasattr(signal, "SIGSTOP")
 
 
@@ -33,9 +34,9 @@ def start_aside(command, output):
 def step_back(pid):
     """Let everything else on the machine go first, when it comes to time and to memory."""
     with contextlib.suppress(OSError, AttributeError):  # over already, or not such a system
-        os.setpriority(os.PRIO_PROCESS, pid, 19)
+        os.setpriority(os.PRIO_PROCESS, pid, BACK)
     # Linux may weigh whole sessions against each other, and heed the number only within one
-    for file, value in (("autogroup", "19"), ("oom_score_adj", "1000")):
+    for file, value in (("autogroup", str(BACK)), ("oom_score_adj", "1000")):
         with contextlib.suppress(OSError):
             Path(f"/proc/{pid}/{file}").write_text(value)
 

@@ -17,6 +17,7 @@ from charlm.config import CharlmError, ConfigError
 from charlm.data import DataError
 from charlm.jobs import JobError, Jobs
 from charlm.limits import Limits
+from charlm.process import BACK
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the locks and signals of POSIX")
 TEXT = make_text()
@@ -68,7 +69,7 @@ def test_a_run_goes_from_start_to_finish(line):
     line._children[name].wait()
     assert able(line, name) == {"delete"}
     start = line.events(name)[0][0]
-    assert start["config"]["training"]["eval_interval"] == 25
+    assert start["config"]["training"]["eval_interval"] == 40
     assert start["data"]["name"] == "bigram.txt"
     line.delete(name)
     assert line.names() == []
@@ -166,6 +167,7 @@ SERVER = """
 import sys, time
 from charlm.jobs import Jobs
 from charlm.limits import Limits
+from charlm.process import BACK
 line = Jobs(sys.argv[1], Limits())
 line.wake()
 print("served", flush=True)
@@ -427,10 +429,10 @@ def test_the_trainer_lets_others_go_first(line):
     name = line.start(**QUICK, steps=20_000)
     wait_for(line, name, "running")
     pid = line._job(name).pid
-    assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+    assert os.getpriority(os.PRIO_PROCESS, pid) == BACK
     session = Path(f"/proc/{pid}/autogroup")
     if session.exists():
-        assert session.read_text().split()[-1] == "19"
+        assert session.read_text().split()[-1] == str(BACK)
     line.stop(name)
     assert runlog.is_held(line.directory / name) is False
 

@@ -75,3 +75,10 @@ def test_an_equal_drawing_is_made_once(board):
     for key in range(1000):
         board.drawing(key, lambda: "x")
     assert len(board._drawings) <= boards.DRAWINGS
+
+
+def test_whether_a_run_trains_is_known(board):
+    assert not board.is_training()
+    with runlog.RunLog(board.jobs.directory / "small-gpt"):
+        board.statuses(fresh=True)
+        assert board.is_training()

@@ -106,3 +106,15 @@ def test_scores_are_bits_of_the_true_character(library):
 def test_nothing_to_score_is_said(library, text):
     with pytest.raises(CharlmError, match="no character that this model knows"):
         writer.score(library, text, "small-gpt")
+
+
+def test_it_rests_while_a_run_trains(library, monkeypatch):
+    naps = []
+    monkeypatch.setattr(writer.time, "sleep", naps.append)
+    config = settings(max_new_chars=1000)
+    alone = list(writer.write(library, "KING:\n", "small-gpt", config))
+    assert naps == []
+    shared = list(writer.write(library, "KING:\n", "small-gpt", config, sharing=lambda: True))
+    assert len(naps) == len(shared) - 2 > 0  # after each update but the first and the last
+    assert min(naps) >= writer.REST * writer.UPDATE_SECONDS / 2
+    assert shared[-1].text == alone[-1].text

@@ -45,7 +45,7 @@ def build(directory, model=None, limits=None):
         timer = gr.Timer(watch.TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play") as play_tab:
-                picker = play.build(library, default)
+                picker = play.build(library, default, board.is_training)
             with gr.Tab("Watch", id="watch") as watch_tab:
                 watch.build(board, library, timer, watch_tab)
         api.add_endpoints(library, default, board)

@@ -10,7 +10,7 @@ from charlm.ui import writer
 
 def add_endpoints(library, default, board):
     """Register the endpoints in the Blocks being built."""
-    add_model_endpoints(library, default)
+    add_model_endpoints(library, default, board.is_training)
     add_run_endpoints(board)
 
 
@@ -66,7 +66,7 @@ def add_run_endpoints(board):
     gr.api(stop_run, api_name="stop_run", concurrency_limit=2)
 
 
-def add_model_endpoints(library, default):
+def add_model_endpoints(library, default, sharing):
 
     def generate(
         prompt: str,
@@ -80,7 +80,7 @@ def add_model_endpoints(library, default):
     ) -> str:
         with clear_errors():
             config = writer.sample_config(max_new_chars, temperature, top_k, top_p, min_p, seed)
-            for draft in writer.write(library, prompt, model, config):
+            for draft in writer.write(library, prompt, model, config, sharing=sharing):
                 yield draft.text
 
     def models() -> list[str]:

@@ -35,6 +35,10 @@ class Board:
                 self._seen_at = time.monotonic()
             return self._statuses
 
+    def is_training(self):
+        """Whether a run goes on, on this machine."""
+        return any(status.state == "running" for status in self.statuses().values())
+
     def history(self, name):
         """The History of a run up to now; an empty one if it has none yet, or none to read."""
         with self._lock:

@@ -60,8 +60,11 @@ class Turns:
             self._latest.pop(session, None)
 
 
-def build(library, default):
-    """The tab, in the Blocks being built; returns the picker of models."""
+def build(library, default, sharing):
+    """The tab, in the Blocks being built; returns the picker of models.
+
+    `sharing`: tells whether a run trains on this machine, see writer.write.
+    """
     with gr.Row(elem_id="play"):
         with gr.Column(scale=2, min_width=300, elem_id="desk"):
             desk = build_desk(library, default)
@@ -70,7 +73,7 @@ def build(library, default):
             with gr.Row(elem_id="foot"):
                 status = gr.HTML(opening_status(library, default), elem_id="status")
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="chip")
-    connect(library, desk, verse, status)
+    connect(library, desk, verse, status, sharing)
     return desk.model
 
 
@@ -100,7 +103,7 @@ def build_chips():
         return [gr.Button(name, size="sm", elem_classes="chip") for name in OPENINGS]
 
 
-def connect(library, desk, verse, status):
+def connect(library, desk, verse, status, sharing):
     """What happens when: everything that a visitor expects to hear at once is heard at once."""
     turns = Turns()
 
@@ -112,7 +115,8 @@ def connect(library, desk, verse, status):
                 prompt,
                 model,
                 writer.sample_config(*settings),
-                going=partial(turns.holds, session, turn),
+                partial(turns.holds, session, turn),
+                sharing,
             )
             draft = next(drafts)  # bad input ends here, and leaves what is being written alone
         turns.take(session, turn)

@@ -11,6 +11,7 @@ from charlm.config import CharlmError, SampleConfig, require
 LONGEST_PROMPT = 10_000  # characters
 MOST_NEW_CHARS = 5_000
 UPDATE_SECONDS = 0.08  # between updates: twelve a second look fluent and cost little
+REST = 3  # while a run trains on this machine: seconds of rest for each second of writing
 CORPUS_CHARS, CORPUS_ROWS = 64_000, 64  # of a text written to learn from
 SHOWN = 5  # likeliest characters that a score lists
 
@@ -61,10 +62,11 @@ def check_length(name, text):
         )
 
 
-def write(library, prompt, model, config, going=lambda: True):
+def write(library, prompt, model, config, going=lambda: True, sharing=lambda: False):
     """Yield Drafts of `prompt` continued by the model of that name, the last one done.
 
-    It is over when everything is written, or at the next character once `going()` is false.
+    It is over when everything is written, or at the next character once `going()` is false. While
+    `sharing()`, it rests after each update, to leave a run that trains its share of the machine.
     Raises CharlmError for a prompt that is too long or an unknown or unusable model.
     """
     check_length("the prompt", prompt)
@@ -76,14 +78,18 @@ def write(library, prompt, model, config, going=lambda: True):
         return Draft(text, given, dropped, config.seed, time.monotonic() - began, **state)
 
     yield draft()
-    shown = began
+    shown, burst = began, UPDATE_SECONDS
     for new_id in engine.decode(network, tokenizer.encode(text or tokenizer.opening), config):
         text += tokenizer.decode([new_id])
         if stopped := not going():
             break
-        if time.monotonic() - shown > UPDATE_SECONDS:
-            shown = time.monotonic()
+        if (took := time.monotonic() - shown) > burst:
             yield draft()
+            burst = UPDATE_SECONDS
+            if sharing():
+                burst /= 2
+                time.sleep(REST * took)
+            shown = time.monotonic()
     yield draft(done=True, stopped=stopped)
 
 
