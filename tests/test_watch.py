@@ -106,10 +106,11 @@ def test_from_the_button_to_the_play_tab(page, stage):
     drawn = page.locator("#curve .plot path.train").get_attribute("d")
     dots = page.locator("#curve .dot").count()
     written = page.locator("#sample h3").inner_text()
-    wait_beyond(page, first + LONG // 7)
-    assert page.locator("#curve .plot path.train").get_attribute("d") != drawn
-    assert page.locator("#curve .dot").count() > dots
-    assert page.locator("#sample h3").inner_text() != written
+    more_dots = "n => document.querySelectorAll('#curve .dot').length > n"
+    page.wait_for_function(more_dots, arg=dots, timeout=60_000)
+    assert step_of(page) > first
+    expect(page.locator("#curve .plot path.train")).not_to_have_attribute("d", drawn)
+    expect(page.locator("#sample h3")).not_to_have_text(written)
     expect(head(page)).to_contain_text(re.compile(r"left · [\d,]+ characters a second · learning"))
     page.reload()
     expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
