@@ -3,9 +3,10 @@
 from torch import nn
 
 from charlm.config import BigramConfig
+from charlm.hub.pretrained import Pretrained
 
 
-class BigramLM(nn.Module):
+class BigramLM(Pretrained, nn.Module):
     """A table of next-character logits, one row per character (lecture "Let's build GPT")."""
 
     kind = "bigram"

@@ -18,6 +18,7 @@ import torch
 
 from charlm.bigram import BigramLM
 from charlm.config import CharlmError, TrainConfig
+from charlm.convert import from_transformers
 from charlm.files import sync_directory, write_atomically
 from charlm.gpt import GPT
 from charlm.tokenizer import CharTokenizer
@@ -41,6 +42,7 @@ class Description:
     model: object  # the config of that kind
     training: TrainConfig
     data: dict  # name, sha256 of the text
+    model_type: str = ""  # transformers' name of the network, if the weights have its names
 
     def build(self):
         """A new model of this description, its weights a function of the training seed."""
@@ -62,7 +64,8 @@ class Description:
         parts = json.loads(text)
         model = MODELS[parts["kind"]].config_class(**parts["model"])
         data = {name: str(parts["data"][name]) for name in ("name", "sha256")}
-        return cls(parts["kind"], model, TrainConfig(**parts["training"]), data)
+        training = TrainConfig(**parts["training"])
+        return cls(parts["kind"], model, training, data, str(parts.get("model_type", "")))
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,10 @@ def load(directory):
     path = directory / WEIGHTS
     tensors = {name: t.float() for name, t in read_tensors(path).items()}
     try:
+        if description.model_type:
+            tensors = from_transformers(description.model, tensors)
         model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, KeyError) as error:
         misfit = " ".join(str(error).split(":", 1)[-1].split())[:200]
         raise CheckpointError(f"{path} does not fit {CONFIG}: {misfit}") from None
     if not all(t.isfinite().all() for t in tensors.values()):

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from charlm.config import GPTConfig
+from charlm.hub.pretrained import Pretrained
 
 
 class Cache:
@@ -192,7 +193,7 @@ class Block(nn.Module):
         return x + dropout(self.feed_forward(self.norm_2(x)), self.dropout, seeds[2])
 
 
-class GPT(nn.Module):
+class GPT(Pretrained, nn.Module):
     """A character-level generative pretrained transformer, as its config describes it."""
 
     kind = "gpt"

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: what is pushed there, what is pulled from there, and the Space."""
