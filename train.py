@@ -6,51 +6,22 @@ Several processes share a run: `torchrun --nproc-per-node 2 train.py --preset fa
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 import charlm
-from charlm import checkpoint, distributed, runlog, runs
+from charlm import checkpoint, distributed, home, runlog, runs
 from charlm.config import PRESETS, CharlmError, GPTConfig, TrainConfig, pick
-from charlm.data import Corpus, load_corpus
 from charlm.events import Sample
+from charlm.hub.push import HubError, Pusher, check_login, push
+from charlm.plan import choose_device, find_run, new_run, resume_run
 from charlm.screen import Screen
-from charlm.tokenizer import CharTokenizer
-from charlm.training import Trainer, TrainerState
 
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
 FROM_THE_TEXT = {"vocab_size"}  # the one option that nobody sets
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What every process of a run has to know, wherever it is."""
-
-    description: checkpoint.Description
-    corpus: Corpus
-    tokenizer: CharTokenizer
-    state: TrainerState | None = None  # to go on from
-
-    def trainer(self, device, world):
-        training, model = self.description.training, self.description.build()
-        return Trainer(training, model, self.corpus, self.tokenizer, self.state, device, world)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the one process that writes has to know besides."""
-
-    directory: Path
-    plan: Plan
-    trainer: Trainer
-    data_path: str | None
-    announced: dict | None = None  # the start event that the log ends with, of a resumed run
 
 
 def main():
@@ -64,20 +35,46 @@ def main():
 def lead(args, world):
     """Prepare the run and train, as the process that writes; returns the exit status."""
     try:
-        run = None if args.resume else new_run(args, world)
-        directory = find_run(args) if args.resume else run.directory
-        with runlog.RunLog(directory) as log:
+        if args.push is not None:
+            check_login(args.push)
+        checkpoints = home.checkpoints(Path(__file__).parent)
+        directory = find_run(checkpoints, args) if args.resume else None
+        if args.push is not None and directory and is_over(directory, args):
+            print(f"pushed to {push(directory, args.push, args.private)}")
+            return 0
+        run = None if args.resume else new_run(checkpoints, args, world)
+        with runlog.RunLog(directory or run.directory) as log:
             run = run or resume_run(args, directory, log, world)
             if args.time_limit is not None:
                 limit_time(run.trainer, args.time_limit)
-            return train(run, log)
+            status = train(run, log, args)
+        if args.push is not None and status == 0:
+            publish(run.directory, args)
+        return status
     except CharlmError as error:
         print(f"train.py: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, HubError) else 2
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         print(f"train.py: cannot write{where}: {error.strerror}", file=sys.stderr)
         return 1
+
+
+def is_over(directory, args):
+    """Whether a run has nothing left to do, being finished or kept without its resume state."""
+    changed = pick(vars(args), TrainConfig) | pick(vars(args), GPTConfig)
+    finished = runs.status(directory).state == "finished"
+    return (finished and not changed) or not runs.can_resume(directory)
+
+
+def publish(directory, args):
+    """Push a run that is over, in sight; what goes wrong is told, and the model is kept."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        print(f"pushed to {push(directory, args.push, args.private)}")
+    except (CharlmError, OSError, KeyboardInterrupt) as error:
+        print(f"train.py: warning: {error or 'interrupted'}; not pushed", file=sys.stderr)
+        print(f"push it with: python train.py --resume --name {directory.name} --push {args.push}")
 
 
 def follow(args, world):
@@ -122,9 +119,29 @@ def parse_arguments():
         type=minutes,
         help="save and end after so long, as Ctrl-C would (default: none)",
     )
+    add(
+        "--push",
+        metavar="REPO_ID",
+        nargs="?",
+        const="",
+        help="push the model to the Hugging Face Hub when it is over (default: user and run)",
+    )
+    add("--private", action="store_true", default=None, help="make that repository private")
+    add(
+        "--push-every",
+        metavar="N",
+        type=int,
+        default=0,
+        help="push at every Nth evaluation, too, while it goes on",
+    )
     add_option_flags(parser.add_argument_group("model"), GPTConfig)
     add_option_flags(parser.add_argument_group("training"), TrainConfig)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.push is None and (args.private or args.push_every):
+        parser.error("--private and --push-every say how to --push; give that, too")
+    if args.push_every < 0:
+        parser.error("--push-every must be 0 or more")
+    return args
 
 
 def minutes(text):
@@ -151,109 +168,6 @@ def add_option_flags(group, config_class):
         group.add_argument(*names, default=argparse.SUPPRESS, help=f.metadata["note"], **kind)
 
 
-def new_run(args, world):
-    """A fresh model directory and a trainer at step 0; what `train` takes."""
-    preset = PRESETS[args.preset].changed(
-        pick(vars(args), GPTConfig) | pick(vars(args), TrainConfig)
-    )
-    device = choose_device(args.device)
-    corpus = load_corpus(args.data)
-    corpus.check_room(preset.model.block_size)
-    tokenizer = CharTokenizer.fit(corpus.text)
-    model_config = dataclasses.replace(preset.model, vocab_size=tokenizer.vocab_size)
-    data = {"name": corpus.name, "sha256": corpus.sha256}
-    description = checkpoint.Description(preset.kind, model_config, preset.training, data)
-    plan = Plan(description, corpus, tokenizer)
-    try:
-        trainer = plan.trainer(device, world)
-    except RuntimeError:  # what torch raises when memory is refused
-        raise CharlmError(f"a model of this size does not fit in memory: {model_config}") from None
-    directory = CHECKPOINTS / name_of(args, free_name)
-    data_path = args.data and str(Path(args.data).resolve())  # to be found from anywhere
-    try:
-        checkpoint.create(directory, description, trainer.model, tokenizer, data_path)
-    except FileExistsError:
-        raise CharlmError(
-            f"{directory} exists; go on with it by --resume, or choose another --name"
-        ) from None
-    return Run(directory, plan, trainer, data_path)
-
-
-def find_run(args):
-    """The directory of the run to resume."""
-    directory = CHECKPOINTS / name_of(args, newest_name)
-    if not checkpoint.is_model_directory(directory):
-        raise CharlmError(f"there is no run {directory} to resume")
-    return directory
-
-
-def resume_run(args, directory, log, world):
-    """A trainer where the run in `directory` was saved last; cuts its log back to there."""
-    checkpoint.sweep(directory)
-    old, progress = checkpoint.load_description(directory), checkpoint.load_progress(directory)
-    training = dataclasses.replace(old.training, **pick(vars(args), TrainConfig))
-    description = dataclasses.replace(old, training=training)
-    saved = progress.state.step if progress.state else 0
-    for fixed in ("optimizer", "ema_decay"):  # what the saved state was shaped by
-        if getattr(training, fixed) != getattr(old.training, fixed):
-            raise CharlmError(f"{fixed} of a run cannot change half-way; train another --name")
-    if any(getattr(old.model, n, None) != v for n, v in pick(vars(args), GPTConfig).items()):
-        raise CharlmError(f"the model in {directory} has its shape already; train another --name")
-    if training.steps < saved:
-        raise CharlmError(f"{directory} is at step {saved}; --steps must be as many or more")
-    data_path = args.data or progress.data_path
-    corpus = load_corpus(data_path)
-    if corpus.sha256 != old.data["sha256"]:
-        raise CharlmError(
-            f"{directory} was trained on {old.data['name']}, another text: give it by --data"
-        )
-    tokenizer, device = checkpoint.load_tokenizer(directory), choose_device(args.device)
-    plan = Plan(description, corpus, tokenizer, progress.state)
-    trainer = plan.trainer(device, world)
-    log.cut_back(progress.log_size)
-    starts = [event for event in runlog.read(directory)[0] if event["event"] == "start"]
-    if training != old.training:
-        checkpoint.save_description(directory, description)
-    return Run(directory, plan, trainer, data_path, starts[-1] if starts else None)
-
-
-def choose_device(name):
-    """The torch.device called `name`, or the best one there is for "auto"."""
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = distributed.own_device(next(kind for kind, there in available.items() if there))
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or not available.get(device.type):
-        here = ", ".join(kind for kind, there in available.items() if there)
-        raise CharlmError(f"there is no device {name!r} on this machine; there is {here}")
-    return device
-
-
-def name_of(args, default):
-    """The run's name, given or by `default(preset)`."""
-    name = default(args.preset) if args.name is None else args.name
-    runs.check_name(name)
-    return name
-
-
-def free_name(preset):
-    return runs.free_name(preset, runs.named_after(CHECKPOINTS, preset))
-
-
-def newest_name(preset):
-    names = [n for n in runs.list_runs(CHECKPOINTS) if n in runs.named_after(CHECKPOINTS, preset)]
-    if not names:
-        raise CharlmError(f"there is no run of {preset} to resume; give its --name")
-    return names[0]
-
-
 def limit_time(trainer, minutes):
     """Have the run save and end after so many minutes from now."""
     why = f"the time limit of {minutes:g} minutes was reached"
@@ -262,11 +176,12 @@ def limit_time(trainer, minutes):
     timer.start()
 
 
-def train(run, log):
+def train(run, log, args):
     """Train to the end, keeping what the events tell; returns the exit status."""
     trainer = run.trainer
     heed_signals(trainer)
-    with Screen(trainer, run.directory) as screen:
+    with Screen(trainer, run.directory) as screen, contextlib.ExitStack() as stack:
+        ask_to_push = pushes(stack, run.directory, args, screen) if args.push_every else None
 
         def tell(event):
             if not is_announced(event, run.announced):
@@ -281,6 +196,8 @@ def train(run, log):
                     tell(write_sample(run, event.step))
                 elif event.event == "save":
                     checkpoint.save_progress(run.directory, trainer, log, run.data_path)
+                    if ask_to_push:
+                        ask_to_push(event.step)
         except (OSError, MemoryError, RuntimeError, CharlmError) as error:
             if not (message := explain(error)):
                 raise
@@ -289,6 +206,22 @@ def train(run, log):
             with contextlib.suppress(OSError):  # a full disk may still have room for a line
                 log.append(event)
     return 1 if event.reason == "failed" else 0
+
+
+def pushes(stack, directory, args, screen):
+    """A function of the step, to be called at each save: pushes in the background at every Nth."""
+
+    def warn(message):
+        screen.say(f"warning: {message}")
+
+    pusher = stack.enter_context(Pusher(directory, args.push, args.private, warn))
+    saves = itertools.count(1)
+
+    def ask(step):
+        if next(saves) % args.push_every == 0:
+            pusher.ask(f"Step {step}")
+
+    return ask
 
 
 def is_announced(event, start):

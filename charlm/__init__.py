@@ -10,9 +10,9 @@ import warnings
 
 from charlm import engine
 from charlm.bigram import BigramLM
-from charlm.checkpoint import load
 from charlm.config import SampleConfig
 from charlm.gpt import GPT
+from charlm.hub.pull import load
 from charlm.tokenizer import CharTokenizer
 
 __all__ = ["GPT", "BigramLM", "CharTokenizer", "generate", "load", "stream"]

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 
 import charlm
-from charlm import runlog
+from charlm import home, runlog
 from charlm.baselines import LECTURE_LOSS as TARGET
 from charlm.config import PRESETS, CharlmError
 from charlm.data import load_corpus
@@ -171,7 +171,7 @@ def bench_beside(data, flags=(), rounds=16):
     torch.set_num_threads(1)  # as the page does
     model, tokenizer = charlm.load(CHECKPOINTS / BUNDLED["best"])
     alone = writing_speeds(model, tokenizer, rounds)
-    directory = CHECKPOINTS / f"bench-{WHOLE}-{os.getpid()}"
+    directory = home.checkpoints(REPOSITORY) / f"bench-{WHOLE}-{os.getpid()}"
     command = [sys.executable, str(REPOSITORY / "train.py"), f"--name={directory.name}"]
     command += ["--eval-interval=100000", "--sample-chars=0", *([f"--data={data}"] if data else [])]
     with tempfile.TemporaryDirectory() as folder:
@@ -222,7 +222,7 @@ def training_speed(process, directory, cursor, least=8):
 
 def trained(preset, flags):
     """Train a preset in a process of its own; its events, seconds and peak memory."""
-    directory = CHECKPOINTS / f"bench-{preset}-{os.getpid()}"
+    directory = home.checkpoints(REPOSITORY) / f"bench-{preset}-{os.getpid()}"
     command = [sys.executable, str(REPOSITORY / "train.py"), "--preset", preset, *flags]
     try:
         seconds, _, memory = measured([*command, "--name", directory.name])

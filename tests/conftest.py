@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from loopback_hub import running_hub
 from playwright.sync_api import expect, sync_playwright
 
 # two threads that wait for each other at every tiny product are a hundred times slower than one
@@ -23,9 +25,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
+import train as train_script
 from charlm import checkpoint
 from charlm.config import BigramConfig, GPTConfig, TrainConfig
 from charlm.data import SHA256, read_corpus
+from charlm.hub.push import stage
 from charlm.tokenizer import CharTokenizer
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
@@ -66,7 +70,11 @@ SMALL_FLAGS += " --batch-size 4 --eval-iters 2 --sample-chars 20 --compile off"
 SMALL_FLAGS = SMALL_FLAGS.split()
 
 
-LONGEST = ("test_jobs.py", "test_watch.py")  # begun first: one at the end would keep all waiting
+LONGEST = (
+    "test_jobs.py",
+    "test_watch.py",
+    "test_space.py",
+)  # begun first: one at the end would keep all waiting
 
 
 def pytest_collection_modifyitems(items):
@@ -175,6 +183,32 @@ def train(tmp_path):
     return CommandLine(tmp_path)
 
 
+class InThisProcess:
+    """train.py called rather than started, which is quicker where that makes no difference."""
+
+    def __init__(self, folder, monkeypatch, capsys):
+        self.folder, self.checkpoints = folder, folder / "checkpoints"
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        monkeypatch.setattr(train_script.home, "checkpoints", lambda checkout: self.checkpoints)
+
+    def __call__(self, *args):
+        self.monkeypatch.setattr("sys.argv", ["train.py", *map(str, args)])
+        try:
+            status = train_script.main()
+        except SystemExit as left:
+            status = left.code
+        told = self.capsys.readouterr()
+        return status, told.out + told.err
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield InThisProcess(tmp_path, monkeypatch, capsys)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, text_file):
     """The checkpoints folder of a small finished run, `small-gpt`; copy it to change it."""
@@ -269,18 +303,30 @@ def browser():
 
 
 @contextlib.contextmanager
-def visitor(browser, app, at="", **options):
-    """A fresh visitor's page, on which no script may fail and nothing come from elsewhere."""
+def visitor(browser, app, at="", elsewhere=(), **options):
+    """A fresh visitor's page, on which no script may fail and nothing come from elsewhere.
+
+    `elsewhere`: what the addresses begin with that may be asked all the same.
+    """
     context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page, elsewhere, errors = context.new_page(), [], []
-    page.on("request", lambda r: None if is_here(r.url, app) else elsewhere.append(r.url))
+    page, asked, errors = context.new_page(), set(), []
+    page.on("request", lambda r: asked.add(r.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(app.url + at)
     yield page
     context.close()
-    assert elsewhere == []
+    assert {
+        url for url in asked if not is_here(url, app) and not url.startswith(elsewhere)
+    } == set()
     assert errors == []
+
+
+def paste(field, text):
+    """Have a text field hold a text, at once: Playwright's `fill` takes seconds for a long one."""
+    field.page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    field.press("Control+A")
+    field.press("Control+V")
 
 
 def is_here(url, app):
@@ -292,3 +338,23 @@ def app(tmp_path_factory, trained):
     app = App(tmp_path_factory.mktemp("app"), trained)
     yield app
     app.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_hub():
+    with running_hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(shared_hub):
+    yield shared_hub
+    shared_hub.clear()
+
+
+@pytest.fixture(scope="session")
+def pushed(trained, tmp_path_factory):
+    """The files of a Hub repository with a small model."""
+    folder = tmp_path_factory.mktemp("pushed")
+    stage(trained / "small-gpt", folder, "ann/small-gpt")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}

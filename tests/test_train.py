@@ -11,7 +11,6 @@ import pytest
 from conftest import SMALL_FLAGS, CommandLine
 
 import charlm
-import train as train_script
 from charlm import checkpoint, runlog
 
 LONG = [*SMALL_FLAGS, "--steps", 400, "--eval-interval", 20, "--log-interval", 5]
@@ -25,32 +24,6 @@ def log_of(directory):
         event.pop("time")
         event.pop("chars_per_second", None)
     return events
-
-
-class InThisProcess:
-    """train.py called rather than started, which is quicker where that makes no difference."""
-
-    def __init__(self, folder, monkeypatch, capsys):
-        self.folder, self.checkpoints = folder, folder / "checkpoints"
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-        monkeypatch.setattr(train_script, "CHECKPOINTS", self.checkpoints)
-
-    def __call__(self, *args):
-        self.monkeypatch.setattr("sys.argv", ["train.py", *map(str, args)])
-        try:
-            status = train_script.main()
-        except SystemExit as left:
-            status = left.code
-        told = self.capsys.readouterr()
-        return status, told.out + told.err
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    yield InThisProcess(tmp_path, monkeypatch, capsys)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def test_a_run_leaves_a_model_that_writes(trained):
@@ -128,12 +101,11 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(train, text_file, whol
     assert_same_run(directory, whole)
 
 
-def test_a_compiled_run_with_dropout_resumes_to_the_same_bits_too(train, text_file):
+def test_a_compiled_run_with_dropout_resumes_to_the_same_bits_too(train, here, text_file):
     flags = [*LONG, "--n-layer", 1, "--compile", "on", "--dropout", 0.1, "--data", text_file]
-    assert train(*flags, "--name", "whole").returncode == 0
+    assert here(*flags, "--name", "whole")[0] == 0
     assert kill_soon(train.start(*flags, "--name", "killed"), 1.0)
-    done = train("--name", "killed", "--resume")
-    assert done.returncode == 0, done.stderr
+    assert here("--name", "killed", "--resume")[0] == 0
     assert_same_run(train.checkpoints / "killed", train.checkpoints / "whole")
     assert log_of(train.checkpoints / "whole")[0]["compiled"]
 

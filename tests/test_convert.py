@@ -1,0 +1,105 @@
+"""Our networks as transformers' own, with no code of ours there: the same logits, and back."""
+
+import huggingface_hub
+import pytest
+import torch
+from conftest import LECTURE, describe, make_model
+
+from charlm import checkpoint, runlog
+from charlm.convert import ConvertError, family, from_transformers, portable, to_transformers
+from charlm.hub.push import stage
+
+V = 11
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """What is here is looked for at no Hub."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+def ids_of(model):
+    shape = 3, model.config.block_size
+    return torch.randint(V, shape, generator=torch.Generator().manual_seed(2))
+
+
+NETWORKS = [
+    ("lfm2", {"n_layer": 4, "attention_every": 1}),
+    ("lfm2", {"n_layer": 4, "attention_every": 3, "conv_size": 3}),
+    ("lfm2", {"n_layer": 4, "attention_every": 4, "embd_norm": False}),
+    ("gpt2", LECTURE),
+    ("gpt2", LECTURE | {"bias": False}),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes"), NETWORKS)
+def test_transformers_computes_the_same_logits(kind, changes):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    gpt = make_model("today", V, **changes)
+    assert family(gpt.config) == kind
+    _, fields, tensors = to_transformers("gpt", gpt.config, gpt.state_dict())
+    theirs = AutoModelForCausalLM.from_config(AutoConfig.for_model(**fields)).eval()
+    theirs.load_state_dict(tensors, strict=True)
+    ids = ids_of(gpt)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(ids).logits, gpt(ids), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "changes"), NETWORKS)
+def test_what_was_written_for_transformers_is_read_back(kind, changes):
+    gpt = make_model("today", V, **changes)
+    config, _, tensors = to_transformers("gpt", gpt.config, gpt.state_dict())
+    again = type(gpt)(config).eval()
+    again.load_state_dict(from_transformers(config, tensors), strict=True)
+    ids = ids_of(gpt)
+    with torch.no_grad():
+        torch.testing.assert_close(again(ids), gpt(ids), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("bigram", {}),
+        ("today", {"bias": True}),
+        ("today", {"norm": "layernorm"}),
+        ("today", {"attention_every": 3, "n_layer": 2}),  # which transformers cannot cache
+        ("lecture", {"qk_norm": True}),
+        ("lecture", {"n_embd": 8, "n_head": 2}),  # fewer dimensions than characters: V is 11
+    ],
+)
+def test_a_network_that_transformers_lacks_is_left_as_it_is(name, changes):
+    model = make_model(name, V, **changes)
+    with pytest.raises(ConvertError, match="has no network"):
+        to_transformers(model.kind, model.config, model.state_dict())
+    config, fields, tensors = portable(model.kind, model.config, model.state_dict())
+    assert (config, fields) == (model.config, {})
+    assert tensors.keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["today", "lecture"])
+def test_what_is_pushed_loads_by_name_alone(name, tokenizer, corpus, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    model = make_model(name, tokenizer.vocab_size, n_embd=64)
+    description = describe(name, tokenizer.vocab_size, n_embd=64)
+    checkpoint.create(ours, description, model, tokenizer)
+    (ours / runlog.FILE).touch()
+    theirs.mkdir()
+    stage(ours, theirs, "ann/ours")
+    loaded, words = (c.from_pretrained(theirs) for c in (AutoModelForCausalLM, AutoTokenizer))
+    assert words.decode(words.encode(corpus.text)) == corpus.text
+    ids = tokenizer.encode(corpus.text[:16])
+    assert words.encode(corpus.text[:16]) == ids
+    with torch.no_grad():
+        kept, _ = checkpoint.load(ours)
+        expected = kept(torch.tensor([ids]))
+        torch.testing.assert_close(
+            loaded(torch.tensor([ids])).logits, expected, rtol=1e-4, atol=1e-4
+        )
+        back, _ = checkpoint.load(theirs)
+        torch.testing.assert_close(back(torch.tensor([ids])), expected, rtol=1e-4, atol=1e-4)
+    write = pipeline("text-generation", str(theirs))
+    text = write("KING", max_new_tokens=8, do_sample=False)[0]["generated_text"]
+    assert text.startswith("KING") and len(text) == 12
