@@ -1,42 +1,71 @@
-"""Serve the page: `python app.py`."""
+"""Serve the page: `python app.py`; or have the Hub serve it, as a Space: `app.py --deploy`."""
 
 import argparse
+import importlib.util
 import os
 import sys
 from pathlib import Path
 
+from charlm import home
 from charlm.config import CharlmError
+from charlm.hub.pull import send_no_telemetry
+from charlm.hub.push import HubError
+from charlm.hub.space import deploy
 from charlm.limits import Limits
 from charlm.ui import build, look
 
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
+HERE = Path(__file__).parent
 
 
 def main():
-    """Serve until stopped; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model",
-        default=os.environ.get("CHARLM_MODEL"),
-        help="model directory to start with (default: $CHARLM_MODEL, else the best bundled one)",
-    )
-    parser.add_argument("--share", action="store_true", help="make a link that others can open")
-    args = parser.parse_args()
+    """Serve until stopped, or deploy; returns the exit status."""
+    args = parse_arguments()
+    send_no_telemetry()
     try:
+        if args.deploy is not None:
+            print(f"deployed to {deploy(HERE, args.deploy, args.model, args.private)}")
+            return 0
         limits = Limits.from_environment()
-        page = build(CHECKPOINTS, args.model, limits)
+        checkpoints = home.checkpoints(HERE)
+        page = build(checkpoints, args.model, limits, HERE / "train.py")
     except CharlmError as error:
         print(f"app.py: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, HubError) else 2
+    if checkpoints != HERE / "checkpoints":
+        print(f"runs are kept in {checkpoints}", flush=True)
     page.launch(
         share=args.share or None,
         footer_links=["api", "settings"],
         run_history=False,
         enable_monitoring=False,
+        mcp_server=importlib.util.find_spec("mcp") is not None,
         max_file_size=4 * limits.max_text,  # what is a little too large is told at its field
         **look(),
     )
     return 0
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--model",
+        default=os.environ.get("CHARLM_MODEL"),
+        help="model directory, or user/repo on the Hugging Face Hub, to start with (default:"
+        " $CHARLM_MODEL, else the best bundled one)",
+    )
+    parser.add_argument("--share", action="store_true", help="make a link that others can open")
+    parser.add_argument(
+        "--deploy",
+        metavar="SPACE_ID",
+        nargs="?",
+        const="",
+        help="make or update a Space that serves this page (default: the logged-in user's charlm)",
+    )
+    parser.add_argument("--private", action="store_true", default=None, help="a Space of your own")
+    args = parser.parse_args()
+    if args.private and args.deploy is None:
+        parser.error("--private says how to --deploy; give that, too")
+    return args
 
 
 if __name__ == "__main__":

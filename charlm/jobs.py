@@ -39,8 +39,10 @@ class Jobs:
     cannot be done, and all raise CharlmError for a name that is no run's.
     """
 
-    def __init__(self, directory, limits):
+    def __init__(self, directory, limits, trainer=None):
+        """`trainer`: the path of train.py; None expects it beside `directory`."""
         self.directory, self.limits = Path(directory), limits
+        self.trainer = trainer or self.directory.parent / "train.py"
         self.home = self.directory / ".jobs"
         self._children = {}  # name -> Popen, of the trainers that this process started
         self._guard, self._thread, self._trouble = threading.RLock(), None, ""
@@ -87,12 +89,7 @@ class Jobs:
         Raises ConfigError for a cursor that is none, and CharlmError if the log is damaged.
         """
         runs.check_name(name)
-        ok = isinstance(cursor, int) and 0 <= cursor < 2**63
-        require(ok, "cursor", cursor, "0, or what was given before")
-        try:
-            return runlog.read(self.directory / name, cursor, runs.MOST)
-        except FileNotFoundError:  # it has not begun
-            return [], 0
+        return runs.events(self.directory / name, cursor)
 
     def is_pending(self, name):
         """Whether a run started here is in line or going on."""
@@ -236,7 +233,7 @@ class Jobs:
             return bool(busy or waiting)
 
     def _launch(self, job):
-        command = [sys.executable, str(self.directory.parent / "train.py"), *job.arguments]
+        command = [sys.executable, str(self.trainer), *job.arguments]
         # out of the line first: what then goes wrong cannot start it twice
         job = self._save(
             job, waiting=False, pid=None, started=time.time(), paused=False, stopping=False

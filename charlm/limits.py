@@ -1,4 +1,4 @@
-"""What a page that anybody can open lets its visitors train."""
+"""What a page that anybody can open lets its visitors train, and fetch."""
 
 import dataclasses
 import os
@@ -27,9 +27,14 @@ OPTIONS = (  # what may be set besides the preset; the rest is the preset's
 
 @dataclass(frozen=True)
 class Limits(Checked):
-    """Bounds for runs started on the page, each adjustable as CHARLM_ and its name in capitals."""
+    """Bounds of what visitors do, each adjustable as CHARLM_ and its name in capitals."""
 
     training: str = option("on", "whether visitors may start runs", ("on", "off"))
+    hub: str = option(
+        "public",
+        "which models of the Hub visitors may fetch; all: also the private ones of who serves this",
+        ("public", "all", "off"),
+    )
     max_steps: int = option(20_000, "steps of a run")
     max_parameters: int = option(12_000_000, "weights of a model")
     max_step_chars: int = option(65_536, "characters in a step: batch_size times block_size")
@@ -83,16 +88,32 @@ def check_size(plan, limits):
     """Raise ConfigError if a Preset is larger than the limits allow, before anything is built."""
     training, model = plan.training, plan.model
     at_most(limits.max_steps, "steps", training.steps)
-    at_most(limits.max_block_size, "block_size", model.block_size)
+    check_shape(plan, limits)
     rows = limits.max_step_chars // model.block_size
     if plan.kind == "gpt":
-        at_most(MAX_LAYERS, "n_layer", model.n_layer)
         per_row = model.n_layer * model.n_head * model.block_size**2
         rows = min(rows, MAX_ATTENTION // per_row)
     at_most(rows, "batch_size", training.batch_size)
+    check_weights(plan, limits)
+
+
+def check_model(plan, limits):
+    """Raise ConfigError if the model of a Preset or checkpoint.Description is too large for us."""
+    check_shape(plan, limits)
+    check_weights(plan, limits)
+
+
+def check_shape(plan, limits):
+    at_most(limits.max_block_size, "block_size", plan.model.block_size)
+    if plan.kind == "gpt":
+        at_most(MAX_LAYERS, "n_layer", plan.model.n_layer)
+
+
+def check_weights(plan, limits):
     if weights(plan) > limits.max_parameters:
         most = f"small enough for {limits.max_parameters:,} weights on this page"
-        require(False, "n_embd", model.n_embd, most)
+        name = "n_embd" if plan.kind == "gpt" else "vocab_size"
+        require(False, name, getattr(plan.model, name), most)
 
 
 def check_text(plan, corpus, limits):

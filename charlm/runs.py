@@ -14,7 +14,7 @@ from statistics import median
 
 from charlm import checkpoint, runlog
 from charlm.baselines import reference_losses
-from charlm.config import CharlmError, ConfigError
+from charlm.config import CharlmError, ConfigError, require
 
 DIED = "its process ended without a word: killed, out of memory, or the machine went down"
 MOST = 2**18  # bytes of a log that are handed out at a time
@@ -46,13 +46,14 @@ def list_runs(directory):
     return sorted(logs, key=lambda name: (-logs[name], name))
 
 
-def status(directory):
+def status(directory, going=None):
     """The Status of the run in a directory, at a cost that does not grow with the run's length.
 
+    `going`: whether a run without an end still goes on; None asks whether anybody writes its log.
     Raises CharlmError if there is no run or if its files are damaged.
     """
     directory = Path(directory)
-    held = runlog.is_held(directory)  # before the log is read: an end that comes then is read
+    held = runlog.is_held(directory)  # asked first: an end that comes after it is read
     try:
         events = runlog.tail(directory)
     except OSError:
@@ -60,6 +61,8 @@ def status(directory):
     steps = checkpoint.load_description(directory).training.steps
     last = {event["event"]: event for event in events}
     end = events[-1] if events and events[-1]["event"] == "end" else None
+    if going is not None:
+        held = going and not end
     reason = end["reason"] if end and end["reason"] in ("finished", "stopped") else "failed"
     step = events[-1]["step"] if events else 0
     seconds = pace(events) if held else None
@@ -75,6 +78,19 @@ def status(directory):
         eta_seconds=seconds and seconds * (steps - step),
         val_loss=last.get("eval", {}).get("val_loss"),
     )
+
+
+def events(directory, cursor=0):
+    """The events of a run from a cursor on, and the new cursor; a long log comes in parts.
+
+    Raises ConfigError for a cursor that is none, and CharlmError if the log is damaged.
+    """
+    ok = isinstance(cursor, int) and 0 <= cursor < 2**63
+    require(ok, "cursor", cursor, "0, or what was given before")
+    try:
+        return runlog.read(directory, cursor, MOST)
+    except FileNotFoundError:  # it has not begun
+        return [], 0
 
 
 def pace(events):

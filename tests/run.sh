@@ -11,6 +11,8 @@ if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null 
   $as_root apt-get install -q -y --no-install-recommends chromium
 fi
 
+# of what is installed little is ever imported: that is compiled then, once, and kept
+unset PYTHONDONTWRITEBYTECODE
 [ -x .venv/bin/python ] || python3 -m venv .venv
-.venv/bin/python -m pip install -q -r tests/requirements.txt
+.venv/bin/python -m pip install -q --no-compile -r tests/requirements.txt
 exec .venv/bin/python -m pytest "$@"

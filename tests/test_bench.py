@@ -1,4 +1,5 @@
 import json
+import subprocess
 
 import pytest
 from conftest import SMALL_FLAGS
@@ -68,8 +69,13 @@ def test_writing_and_training_at_once_is_measured(text_file, capsys, monkeypatch
     assert [line[0] for line in lines] == ["| shakespeare writes", "| fast trains"]
     assert all(float(line[1].replace(",", "")) > 0 < float(line[3].strip(" |")) for line in lines)
     assert not list(bench.CHECKPOINTS.glob("bench-*"))
+
+
+def test_a_run_that_ends_too_soon_is_no_measurement(tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
     with pytest.raises(bench.BenchError, match="ended too soon, with status 0"):
-        bench.bench_beside(str(text_file), ["--steps=1", *SMALL_FLAGS], rounds=1)
+        bench.training_speed(process, tmp_path, 0)
 
 
 def test_a_bundled_run_counts_if_the_preset_made_it(tmp_path, monkeypatch):

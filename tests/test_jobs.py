@@ -146,9 +146,9 @@ def test_trainers_killed_at_any_moment(line):
     """The state is right, and what was told is told again, to the end."""
     rng = random.Random(3)
     name = line.start(**QUICK, steps=4000)
-    for _ in range(5):
+    for _ in range(4):
         wait_for(line, name, "starting", "running", "finished")
-        time.sleep(rng.uniform(0, 5))
+        time.sleep(rng.uniform(0, 4))
         if line.status(name).state == "finished":
             break
         line._children[name].kill()
@@ -180,7 +180,7 @@ def test_servers_killed_at_any_moment(line):
     rng = random.Random(4)
     line.wake = lambda: None  # all that is started is started by the servers
     names = [line.start(**QUICK, steps=1500) for _ in range(3)]
-    for _ in range(5):
+    for _ in range(3):
         server = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(line.directory)],
             cwd=REPOSITORY,

@@ -4,6 +4,7 @@ import pytest
 
 from charlm import runlog
 from charlm.events import Step
+from charlm.hub.follow import Followed
 from charlm.jobs import Jobs
 from charlm.limits import Limits
 from charlm.ui import board as boards
@@ -12,7 +13,7 @@ from charlm.ui.board import Board
 
 @pytest.fixture
 def board(trained_copy):
-    return Board(Jobs(trained_copy, Limits()))
+    return Board(Jobs(trained_copy, Limits()), Followed())
 
 
 def test_what_is_known_is_not_looked_up_again(board, monkeypatch):

@@ -5,7 +5,13 @@ import pytest
 
 from charlm import checkpoint
 from charlm.config import CharlmError
+from charlm.hub.follow import Followed
+from charlm.limits import Limits
 from charlm.ui.library import Library
+
+
+def make_library(directory, first=None):
+    return Library(directory, Followed(), Limits(), first)
 
 
 def test_it_lists_bundled_models_first_then_the_newest(model_directory):
@@ -16,14 +22,14 @@ def test_it_lists_bundled_models_first_then_the_newest(model_directory):
     os.utime(model_directory / checkpoint.WEIGHTS, (2e9, 2e9))
     (folder / "no-model").mkdir()
     shutil.copytree(model_directory, folder / ".unfinished")
-    library = Library(folder)
+    library = make_library(folder)
     assert library.names() == ["shakespeare", "bigram", "small", "newer", "older"]
     assert library.default() == "shakespeare"
-    assert Library(folder, folder / "older").default() == "older"
+    assert make_library(folder, folder / "older").default() == "older"
 
 
 def test_a_model_is_loaded_once_and_again_when_it_changes(model_directory):
-    library = Library(model_directory.parent)
+    library = make_library(model_directory.parent)
     model, _ = library.get("small")
     assert library.get("small")[0] is model
     checkpoint.save_weights(model_directory, model)
@@ -34,18 +40,18 @@ def test_a_model_is_loaded_once_and_again_when_it_changes(model_directory):
 @pytest.mark.parametrize("name", ["none", "", "../small", "small/", None, 3, [], {}])
 def test_an_unknown_name_is_answered_with_the_known_ones(model_directory, name):
     with pytest.raises(CharlmError, match=r"there is no model .*; there is: small"):
-        Library(model_directory.parent).get(name)
+        make_library(model_directory.parent).get(name)
 
 
 def test_without_any_model_it_says_how_to_get_one(tmp_path):
     with pytest.raises(CharlmError, match=r"train one with train\.py"):
-        Library(tmp_path).default()
-    with pytest.raises(CharlmError, match="is not a model directory"):
-        Library(tmp_path, tmp_path / "some")
+        make_library(tmp_path).default()
+    with pytest.raises(CharlmError, match="is neither a model directory"):
+        make_library(tmp_path, tmp_path / "some")
 
 
 def test_a_portrait_comes_from_config_and_log(trained):
-    portrait = Library(trained).portrait("small-gpt")
+    portrait = make_library(trained).portrait("small-gpt")
     assert (portrait.kind, portrait.block_size) == ("gpt", 16)
     assert portrait.parameters > 1000
     assert 0 < portrait.val_loss < 5
@@ -57,14 +63,14 @@ def test_a_portrait_comes_from_config_and_log(trained):
 def test_a_model_without_its_log_still_has_a_portrait(model_directory, log):
     if log is not None:
         (model_directory / "run.jsonl").write_bytes(log)
-    portrait = Library(model_directory.parent).portrait("small")
+    portrait = make_library(model_directory.parent).portrait("small")
     assert (portrait.parameters, portrait.val_loss, portrait.sample) == (None, None, "")
 
 
 def test_a_damaged_model_fails_alone(model_directory):
     shutil.copytree(model_directory, model_directory.parent / "broken")
     (model_directory.parent / "broken" / checkpoint.WEIGHTS).write_bytes(b"torn")
-    library = Library(model_directory.parent)
+    library = make_library(model_directory.parent)
     with pytest.raises(CharlmError, match="damaged"):
         library.get("broken")
     assert library.get("small")

@@ -1,12 +1,14 @@
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
+from charlm.config import CharlmError
 from charlm.jobs import Jobs
 from charlm.limits import OPTIONS, Limits
 from charlm.runs import History, Status
 from charlm.ui import report
-from charlm.ui.form import OWN, TINY, read, verdicts
+from charlm.ui.form import OWN, TINY, build, marks, read
 
 START = {
     "config": {"model": {"vocab_size": 65}},
@@ -123,13 +125,15 @@ def test_the_form_stands_for_what_differs_from_the_preset():
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(tmp_path, filled_in, field, message):
-    names = ["preset", "source", "text", "file", "name", *OPTIONS]
-    found = verdicts(Jobs(tmp_path, Limits()), *fields(**filled_in))
-    wrong = {n: v["message"] for n, v in zip(names, found, strict=True) if not v["is_valid"]}
-    assert wrong.keys() == {field}
-    assert message in wrong[field]
+    with gr.Blocks():
+        form = build(Limits())
+    with pytest.raises(CharlmError) as raised:
+        Jobs(tmp_path, Limits()).check(**read(*fields(**filled_in)))
+    found = marks(form, filled_in.get("source", TINY), raised.value)
+    told = {name: mark["info"] for name, mark in zip(form.fields, found, strict=True)}
+    assert message in told.pop(field)
+    assert told == {name: f.info for name, f in form.fields.items() if name != field}
 
 
 def test_nothing_is_wrong_with_the_form_as_it_is(tmp_path):
-    found = verdicts(Jobs(tmp_path, Limits()), *fields())
-    assert all(verdict["is_valid"] for verdict in found)
+    Jobs(tmp_path, Limits()).check(**read(*fields()))

@@ -5,13 +5,15 @@ import pytest
 
 import charlm
 from charlm.config import CharlmError
+from charlm.hub.follow import Followed
+from charlm.limits import Limits
 from charlm.ui import writer
 from charlm.ui.library import Library
 
 
 @pytest.fixture(scope="module")
 def library(trained):
-    return Library(trained)
+    return Library(trained, Followed(), Limits())
 
 
 def settings(**changes):

@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from conftest import App, CommandLine, make_text, visitor
+from conftest import App, CommandLine, make_text, paste, visitor
 from gradio_client import Client
-from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
 
 LONG = 20_000  # steps of a bigram, which take longer than any of these tests looks
@@ -61,7 +60,7 @@ def fill_in(page, steps=LONG, name=""):
     choose(page, "preset", "bigram")
     expect(page.locator("#option-steps input")).to_have_value("3000")
     choose(page, "source", "My own")
-    page.locator("#own-text textarea").fill(make_text())
+    paste(page.locator("#own-text textarea"), make_text())
     page.locator("#run-name input, #run-name textarea").fill(name)
     fill(page, "steps", steps)
 
@@ -147,9 +146,12 @@ def test_from_the_button_to_the_play_tab(page, stage):
     assert stage.log.read_text().count("Traceback") == 0
 
 
-def test_what_does_not_fit_is_told_at_its_field(page):
+def test_what_does_not_fit_is_told_at_its_field_and_stays(page):
     fill_in(page, steps=0)
     page.locator("#train").click()
+    expect(page.locator("#option-steps")).to_contain_text("steps is 0; it must be 1 or more")
+    expect(page.locator("#train-notice")).to_contain_text("steps is 0; it must be 1 or more")
+    page.wait_for_timeout(2500)  # in which the page looks for news
     expect(page.locator("#option-steps")).to_contain_text("steps is 0; it must be 1 or more")
     fill(page, "steps", 50)
     name = page.locator("#run-name input, #run-name textarea")
@@ -157,14 +159,15 @@ def test_what_does_not_fit_is_told_at_its_field(page):
         name.fill(wrong)
         page.locator("#train").click()
         expect(page.locator("#run-name")).to_contain_text(told)
+    expect(page.locator("#option-steps")).not_to_contain_text("steps is 0")
     name.fill("")
     for wrong, told in (("", "paste a text here"), ("KING", "at least 1,000")):
-        page.locator("#own-text textarea").fill(wrong)
+        paste(page.locator("#own-text textarea"), wrong)
         page.locator("#train").click()
         expect(page.locator("#own-text")).to_contain_text(told)
     choose(page, "preset", "fast")
     expect(page.locator("#option-n_embd input")).to_have_value("128")
-    page.locator("#own-text textarea").fill(make_text())
+    paste(page.locator("#own-text textarea"), make_text())
     fill(page, "n_embd", 129)
     page.locator("#train").click()
     expect(page.locator("#option-n_embd")).to_contain_text("divisible by n_head=2")
@@ -331,19 +334,3 @@ def test_on_a_phone_nothing_sticks_out(browser, stage, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         open_form(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-def test_where_training_is_off_there_is_no_form(browser, tmp_path, trained):
-    app = serve(tmp_path, trained, CHARLM_TRAINING="off")
-    try:
-        with visitor(browser, app, "?tab=watch") as page:
-            expect(head(page)).to_contain_text("small-gpt has finished", timeout=60_000)
-            expect(page.locator("#train")).to_have_count(0)
-        client = Client(app.url, verbose=False)
-        with pytest.raises(AppError, match="training is switched off on this page"):
-            client.predict(preset="bigram", text=make_text(), api_name="/start_run")
-        with pytest.raises(AppError, match="training is switched off on this page"):
-            client.predict(run="small-gpt", api_name="/stop_run")
-        assert len(client.predict(api_name="/runs")) == 1
-    finally:
-        app.stop()

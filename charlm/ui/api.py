@@ -32,8 +32,8 @@ def add_run_endpoints(board):
             cursor: 0 to begin with, then what the last call gave; a long history comes in parts
         """
         with clear_errors():
-            status = jobs.status(run)
-            events, cursor = jobs.events(run, writer.whole(cursor))
+            status = board.status(run)
+            events, cursor = board.events(run, writer.whole(cursor))
         names = ("state", "step", "steps", "eta_seconds", "message", "place")
         told = {name: getattr(status, name) for name in names}
         return told | {"cursor": cursor, "events": events}

@@ -2,3 +2,5 @@
 
 # an event of the page itself: at once, without a spinner, and no part of the API
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# the same for one that may wait for the Hub, in the queue for a while
+SLOW = QUIET | {"queue": True, "concurrency_limit": 8}

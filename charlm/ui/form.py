@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from charlm.config import PRESETS, CharlmError, ConfigError, GPTConfig, TrainConfig, notes_of
+from charlm.config import PRESETS, GPTConfig, TrainConfig, notes_of
 from charlm.data import DataError
 from charlm.limits import OPTIONS
 from charlm.ui import writer
@@ -44,6 +44,13 @@ class Form:
     @property
     def inputs(self):
         return [self.preset, self.source, self.text, self.file, self.name, *self.numbers]
+
+    @property
+    def fields(self):
+        """What can be filled in wrongly, by the option that an error names."""
+        return {"text": self.text, "name": self.name} | dict(
+            zip(OPTIONS, self.numbers, strict=True)
+        )
 
 
 def build(limits):
@@ -149,16 +156,15 @@ def own_text(source, text, file):
     return text
 
 
-def verdicts(jobs, *inputs):
-    """What is wrong with which field, as Gradio's validators say it; one verdict for each input."""
-    wrong, message = None, ""
-    try:
-        jobs.check(**read(*inputs))
-    except DataError as error:
-        wrong, message = "text", str(error)
-    except ConfigError as error:
-        wrong, message = error.option, str(error)
-    except CharlmError:
-        pass  # no field's fault; told when it is tried
-    names = ["preset", "source", "text", "file", "name", *OPTIONS]
-    return [gr.validate(name != wrong, message if name == wrong else "") for name in names]
+def marks(form, source, error=None):
+    """Updates of form.fields: what is wrong, at the field whose fault it is, and nowhere else.
+
+    Not by Gradio's validators: what they tell is gone with the next event of the page, a second on.
+    """
+    wrong = getattr(error, "option", "text" if isinstance(error, DataError) else None)
+    return [
+        gr.update(info=str(error), elem_classes=["wrong"])
+        if name == wrong and (name != "text" or source == OWN)
+        else gr.update(info=field.info, elem_classes=[])
+        for name, field in form.fields.items()
+    ]

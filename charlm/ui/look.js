@@ -22,6 +22,17 @@
     if (writes && narrow()) find("stage").scrollIntoView({ behavior: "smooth" });
   });
 
+  // A link to a generation is for sending; where it cannot be copied, it opens like any other.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("#link");
+    if (!link || !navigator.clipboard || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    navigator.clipboard.writeText(link.href).then(
+      () => (link.textContent = "link copied"),
+      () => (location.href = link.href),
+    );
+  });
+
   // The address says which tab is open, so that a reload, or a link, opens it again.
   document.addEventListener("click", (event) => {
     const tab = event.target.closest('button[role="tab"]');

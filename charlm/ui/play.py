@@ -9,6 +9,8 @@ import gradio as gr
 from charlm.config import CharlmError, SampleConfig, notes_of
 from charlm.ui import writer
 from charlm.ui.api import clear_errors
+from charlm.ui.events import SLOW
+from charlm.ui.link import NUMBERS, Link
 from charlm.ui.verse import play_html
 
 OPENINGS = {
@@ -29,8 +31,10 @@ BLURBS = {
 class Desk:
     """What the visitor sets; `settings` in the order that writer.sample_config takes them."""
 
+    hub_notice: gr.HTML
     model: gr.Radio
     blurb: gr.HTML
+    source: gr.Textbox | None  # of another model, from the Hub
     prompt: gr.Textbox
     chips: list
     start: gr.Button
@@ -61,7 +65,7 @@ class Turns:
 
 
 def build(library, default, sharing):
-    """The tab, in the Blocks being built; returns the picker of models.
+    """The tab, in the Blocks being built; returns its Desk, and the arguments of its event.
 
     `sharing`: tells whether a run trains on this machine, see writer.write.
     """
@@ -73,15 +77,16 @@ def build(library, default, sharing):
             with gr.Row(elem_id="foot"):
                 status = gr.HTML(opening_status(library, default), elem_id="status")
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="chip")
-    connect(library, desk, verse, status, sharing)
-    return desk.model
+    return desk, connect(library, desk, verse, status, sharing)
 
 
 def build_desk(library, default):
     """The controls, from the first decision to the last."""
     return Desk(
+        hub_notice=gr.HTML(elem_id="hub-notice"),
         model=gr.Radio(library.names(), value=default, label="The player", elem_id="model"),
         blurb=gr.HTML(portrait_html(library, default), elem_id="blurb"),
+        source=None if library.limits.hub == "off" else build_source(),
         prompt=gr.Textbox(
             OPENINGS["Romeo"],
             label="The first words",
@@ -98,13 +103,24 @@ def build_desk(library, default):
     )
 
 
+def build_source():
+    with gr.Accordion("Another player, from the Hugging Face Hub …", open=False, elem_id="guest"):
+        return gr.Textbox(
+            label="Whose, and what it is called",
+            info="a model that somebody trained and pushed; Enter fetches it",
+            placeholder="user/repo, or user/repo@revision",
+            max_length=250,
+            elem_id="guest-name",
+        )
+
+
 def build_chips():
     with gr.Row(elem_id="openings"):
         return [gr.Button(name, size="sm", elem_classes="chip") for name in OPENINGS]
 
 
 def connect(library, desk, verse, status, sharing):
-    """What happens when: everything that a visitor expects to hear at once is heard at once."""
+    """What happens when; returns the arguments of the event that writes."""
     turns = Turns()
 
     def perform(request: gr.Request, prompt, model, *settings):
@@ -119,14 +135,16 @@ def connect(library, desk, verse, status, sharing):
                 sharing,
             )
             draft = next(drafts)  # bad input ends here, and leaves what is being written alone
+            numbers = dict(zip(NUMBERS, settings, strict=True)) | {"seed": draft.seed}
+            link = Link(prompt, model, library.revision(model), tuple(numbers.values()))
         turns.take(session, turn)
-        yield [*shown(draft, model), notice_html(draft), *buttons(writing=True)]
+        yield [*shown(draft, link), notice_html(draft), *buttons(writing=True)]
         try:
             for draft in drafts:
                 if turns.superseded(session, turn):
                     return
                 rest = buttons(writing=False) if draft.done else [gr.skip()] * 2
-                yield [*shown(draft, model), gr.skip(), *rest]
+                yield [*shown(draft, link), gr.skip(), *rest]
         finally:
             turns.end(session, turn)
 
@@ -152,11 +170,47 @@ def connect(library, desk, verse, status, sharing):
         return buttons(writing=False)
 
     desk.stop.click(stop, None, [desk.start, desk.stop], queue=False, **quiet)
+    if desk.source:
+        connect_source(library, desk, performance)
+    return performance
 
 
-def shown(draft, model):
+def connect_source(library, desk, performance):
+    """Fetch a Hub model, saying so, and let it write when it is here."""
+    here = gr.State(False)
+
+    def fetch(source):
+        skip = gr.skip()
+        yield [hub_notice_html([f"Fetching {source.strip()} …"]), skip, skip, skip, False]
+        try:
+            name = library.add(source)
+        except CharlmError as error:
+            yield [hub_notice_html([str(error)]), skip, skip, skip, False]
+            return
+        picked = gr.update(choices=library.names(), value=name)
+        notice, blurb = hub_notice_html(library.notices()), portrait_html(library, name)
+        yield [notice, picked, blurb, "", True]
+
+    outputs = [desk.hub_notice, desk.model, desk.blurb, desk.source, here]
+    fetched = desk.source.submit(fetch, desk.source, outputs, trigger_mode="multiple", **SLOW)
+    fetched.then(**only_if(here, performance))
+
+
+def only_if(flag, event):
+    """The arguments of an event that does what `event` does if a gr.State is true."""
+
+    def perform(request: gr.Request, flag, *inputs):
+        if flag:
+            yield from event["fn"](request, *inputs)
+        else:
+            yield [gr.skip()] * len(event["outputs"])
+
+    return event | {"fn": perform, "inputs": [flag, *event["inputs"]]}
+
+
+def shown(draft, link):
     """A draft as the page shows it: the verse, and the line below it."""
-    return [play_html(draft.text, draft.given, not draft.done), status_html(draft, model)]
+    return [play_html(draft.text, draft.given, not draft.done), status_html(draft, link)]
 
 
 def buttons(writing):
@@ -194,6 +248,8 @@ def portrait_html(library, name):
     facts.append(BLURBS[portrait.kind].format(block_size=portrait.block_size))
     if portrait.val_loss is not None:
         facts.append(f"validation loss {portrait.val_loss:.4f}")
+    if portrait.revision:
+        facts.append(f"revision {portrait.revision[:7]}")
     return f'<p class="portrait">{escape("; ".join(facts))}.</p>'
 
 
@@ -213,14 +269,25 @@ def opening_status(library, name):
     return status_line("" if step is None else f"{name}, as it wrote at step {step:,}")
 
 
-def status_html(draft, model):
+def status_html(draft, link):
     speed = draft.new_chars / max(draft.seconds, 1e-3)
     told = f"{draft.new_chars:,} characters, {speed:,.0f} a second, seed {draft.seed}"
-    return status_line(f"{model}: {told}{', stopped' if draft.stopped else ''}")
+    told = f"{link.model}: {told}{', stopped' if draft.stopped else ''}"
+    if not draft.done or draft.stopped:
+        return status_line(told)
+    if not (query := link.query()):
+        return status_line(f"{told}; too long a prompt for a link")
+    return status_line(told, f' · <a id="link" href="{escape(query)}">link to this</a>')
 
 
-def status_line(text):
-    return f'<p class="status">{escape(text)}</p>'
+def status_line(text, more=""):
+    return f'<p class="status">{escape(text)}{more}</p>'
+
+
+def hub_notice_html(notices):
+    """Sentences on what did not come from the Hub, or from a link, as it should have."""
+    told = "".join(f"<p>{escape(notice)}</p>" for notice in notices if notice)
+    return f'<div class="notice" role="status">{told}</div>' if told else ""
 
 
 def notice_html(draft):

@@ -133,30 +133,30 @@ def connect_deeds(board, stage, look):
 
 def connect_form(board, library, form, stage, look):
     def start(*inputs):
-        told = partial(notice, name=gr.skip())
-        yield told("One moment …")
+        told, source = partial(notice, name=gr.skip()), inputs[1]
+        yield told("One moment …", marks=forms.marks(form, source))
         try:
             arguments = forms.read(*inputs)
             board.jobs.check(**arguments)  # before a text is written for nothing
-            if inputs[1] == forms.WRITTEN:
+            if source == forms.WRITTEN:
                 for arguments["text"], share in writer.write_corpus(library):
                     yield told(f"A text to learn from is being written: {share:.0%}")
             name = board.jobs.start(**arguments)
         except CharlmError as error:
-            cannot_be_had = isinstance(error, DataError) and inputs[1] == forms.TINY
-            yield told(f"{error}{RESCUE * cannot_be_had}", rescue=cannot_be_had)
+            missing = isinstance(error, DataError) and source == forms.TINY
+            marks = forms.marks(form, source, error)
+            yield told(f"{error}{RESCUE * missing}", rescue=missing, marks=marks)
             return
         there = list(board.statuses(fresh=True))
         yield notice(f"{name} is on its way.", gr.update(choices=there, value=name))
 
-    def notice(text, name, rescue=False):
+    def notice(text, name, rescue=False, marks=()):
         shown = f'<p class="notice" role="status">{escape(text)}</p>'
-        return [name, shown, gr.update(visible=rescue)]
+        return [name, shown, gr.update(visible=rescue), *(marks or [gr.skip()] * len(form.fields))]
 
     begin = {
         "inputs": form.inputs,
-        "outputs": [stage.run, form.notice, form.rescue],
-        "validator": partial(forms.verdicts, board.jobs),
+        "outputs": [stage.run, form.notice, form.rescue, *form.fields.values()],
         "show_progress": "hidden",
         "api_visibility": "private",
         "concurrency_limit": 2,
@@ -175,7 +175,7 @@ def render(board, name, others, scale, percent, seen):
     shown = [chosen, *others] if chosen else []
     histories = [board.history(n) for n in shown]
     cursors = tuple((n, h.cursor) for n, h in zip(shown, histories, strict=True))
-    able = board.jobs.abilities(statuses[chosen]) if chosen else set()
+    able = board.abilities(statuses[chosen]) if chosen else set()
     everything = name, cursors, scale, percent, tuple(statuses.values()), frozenset(able)
     if everything == seen.everything:
         return gr.skip()

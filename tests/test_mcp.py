@@ -1,0 +1,67 @@
+"""The endpoints as tools, for a real client of the Model Context Protocol."""
+
+import asyncio
+
+import pytest
+from conftest import make_text
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+ENDPOINTS = {"generate", "models", "score", "runs", "run_status", "start_run", "stop_run"}
+
+
+@pytest.fixture
+def ask(app):
+    """A function that has a session with the page's MCP server."""
+
+    def run(conversation):
+        async def main():
+            at = f"{app.url}gradio_api/mcp/"
+            async with (
+                streamablehttp_client(at) as (read, write, _),
+                ClientSession(read, write) as session,
+            ):
+                await session.initialize()
+                return await conversation(session)
+
+        return asyncio.run(main())
+
+    return run
+
+
+async def call(session, tool, **arguments):
+    """(whether it failed, the text of the answer)."""
+    answer = await session.call_tool(tool, arguments)
+    return bool(answer.isError), answer.content[0].text
+
+
+def test_the_tools_are_the_endpoints_and_say_what_they_take(ask):
+    tools = ask(lambda session: session.list_tools()).tools
+    assert {tool.name for tool in tools} == ENDPOINTS
+    for tool in tools:
+        assert tool.description
+        for name, schema in tool.inputSchema["properties"].items():
+            assert schema.get("description"), f"{tool.name} does not say what {name} is"
+
+
+def test_they_do_what_they_say(ask):
+    async def conversation(session):
+        settings = {"prompt": "KING:", "model": "small-gpt", "max_new_chars": 30, "seed": 1}
+        return [
+            await call(session, "models"),
+            await call(session, "generate", **settings),
+            await call(session, "generate", **settings),
+            await call(session, "score", text="the king", model="small-gpt"),
+            await call(session, "run_status", run="small-gpt"),
+            await call(session, "generate", prompt="KING:", max_new_chars=-1),
+            await call(session, "start_run", name="../x", text=make_text()),
+        ]
+
+    models, first, second, score, status, *bad = ask(conversation)
+    assert models == (False, "['small-gpt']")
+    assert first == second
+    assert (first[0], first[1][:5], len(first[1])) == (False, "KING:", 35)
+    assert not score[0] and "bits_per_char" in score[1]
+    assert not status[0] and "'state': 'finished'" in status[1]
+    assert bad[0] == (True, "max_new_chars is -1; it must be 1 or more")
+    assert bad[1][0] and "cannot be a run's name" in bad[1][1]

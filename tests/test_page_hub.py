@@ -1,0 +1,282 @@
+"""The page with models of the Hub, and with links: a loopback Hub, and a real browser."""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from conftest import REPOSITORY, App, make_text, visitor
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from playwright.sync_api import expect
+
+from charlm import checkpoint
+from charlm.runlog import FILE as LOG
+
+REPO = "ann/player"
+GUEST = "#guest-name textarea"
+
+
+@pytest.fixture(scope="module")
+def others(pushed, trained, tmp_path_factory):
+    """The same, with other weights."""
+    folder = tmp_path_factory.mktemp("others")
+    model, _ = checkpoint.load(trained / "small-gpt")
+    for parameter in model.parameters():
+        parameter.data *= 1.5
+    model.save_pretrained(folder)
+    return pushed | {"model.safetensors": (folder / "model.safetensors").read_bytes()}
+
+
+@pytest.fixture(scope="module")
+def theatre(shared_hub, pushed, trained, tmp_path_factory):
+    """A page that starts with a Hub model, and fetches others."""
+    folder = tmp_path_factory.mktemp("theatre")
+    shutil.copytree(trained, folder / "models")
+    shared_hub.add(REPO, pushed)
+    env = shared_hub.env(folder / "home", "hf_writer")
+    app = App(folder, folder / "models", **env, CHARLM_MODEL=REPO)
+    yield app
+    app.stop()
+
+
+@pytest.fixture
+def hub(shared_hub, theatre):
+    """The Hub of that page, on which no fault outlives a test."""
+    yield shared_hub
+    shared_hub.heal()
+    assert "Traceback" not in theatre.log.read_text()
+    assert "hf_writer" not in theatre.log.read_text()
+
+
+@pytest.fixture
+def page(browser, theatre, hub):
+    with visitor(browser, theatre) as page:
+        expect(page.locator("#write")).to_be_visible(timeout=60_000)
+        yield page
+
+
+def text_of(page):
+    return "\n".join(page.locator("#verse p").all_text_contents())
+
+
+def write_short(page, seed=3):
+    """Have 50 characters written; the address of the link to them."""
+    page.locator("#settings > button").click()
+    page.wait_for_timeout(1000)  # what is typed while the panel still unfolds is not taken yet
+    for field, value in ((0, 50), (-1, seed)):
+        box = page.locator("#settings input[type=number]").nth(field)
+        box.fill(str(value))
+        box.press("Tab")
+    page.locator("#write").click()
+    expect(page.locator("#status")).to_contain_text("50 characters, ")
+    return page.locator("#link").evaluate("a => a.href")
+
+
+def fetch(page, source):
+    if not page.locator(GUEST).is_visible():
+        page.locator("#guest > button").click()
+        page.wait_for_timeout(1000)
+    page.locator(GUEST).fill(source)
+    page.locator(GUEST).press("Enter")
+
+
+def chosen(page):
+    return page.locator("#model label.selected")
+
+
+def test_it_starts_with_its_model_and_takes_a_new_revision_by_itself(page, hub, others):
+    expect(chosen(page)).to_have_text(REPO)
+    first = hub.repo(REPO).commits[-1].sha
+    expect(page.locator("#blurb")).to_contain_text(f"revision {first[:7]}")
+    link = write_short(page)
+    assert f"revision={first}" in link
+    old = text_of(page)
+    second = hub.add(REPO, others)
+    give_up = time.monotonic() + 60
+    while second[:7] not in page.locator("#blurb").inner_text():
+        assert time.monotonic() < give_up
+        page.reload()
+        page.wait_for_timeout(2000)
+    assert write_short(page) != link
+    assert text_of(page) != old
+    page.goto(link)  # and what was sent to somebody stays what it was
+    expect(chosen(page)).to_have_text(f"{REPO}@{first}")
+    expect(page.locator("#status")).to_contain_text("50 characters")
+    assert text_of(page) == old
+
+
+def test_any_model_of_the_hub_can_be_fetched_and_sent_to_a_friend(
+    page, hub, others, browser, theatre
+):
+    hub.add("bob/guest", others)
+    fetch(page, " bob/guest ")
+    expect(chosen(page)).to_have_text("bob/guest")
+    expect(page.locator("#status")).to_contain_text("bob/guest: ")
+    expect(page.locator("#link")).to_be_visible()
+    link = write_short(page)
+    page.locator("#link").click()
+    expect(page.locator("#link")).to_have_text("link copied")
+    assert page.evaluate("navigator.clipboard.readText()") == link
+    with visitor(browser, theatre, link.removeprefix(theatre.url)) as friend:
+        expect(friend.locator("#status")).to_contain_text("50 characters", timeout=60_000)
+        assert text_of(friend) == text_of(page)
+        expect(chosen(friend)).to_have_text("bob/guest")
+        friend.get_by_role("tab", name="Watch").click()
+        expect(friend.locator("#runs")).to_contain_text("bob/guest · ")
+
+
+REFUSED = {
+    "bob/none": "there is no such repository",
+    "ann/secret": "there is no such repository",  # though the page itself may read it
+    "bob/gated": "it is gated",
+    "bob/half": "damaged",
+    "bob/pickled": "pickled weights only",
+    "bob/other": "not a charlm model: it has no tokenizer.json",
+    "../small-gpt": "'../small-gpt' is no Hub model: give its user/repo",
+    "": "'' is no Hub model: give its user/repo",
+}
+
+
+def add_what_is_refused(hub, pushed):
+    hub.add("ann/secret", pushed, private=True)
+    hub.add("bob/gated", pushed, gated=True)
+    hub.add("bob/half", pushed | {"model.safetensors": b"half of it"})
+    hub.add("bob/pickled", pushed | {"model.safetensors": None, "model.bin": b"x"})
+    hub.add("bob/other", {"config.json": b"{}", "model.safetensors": b"x"})
+
+
+def test_what_cannot_be_fetched_is_told_and_changes_nothing(page, hub, pushed):
+    add_what_is_refused(hub, pushed)
+    there = page.locator("#model label").all_text_contents()
+    for source, told in REFUSED.items():
+        fetch(page, source)
+        expect(page.locator("#hub-notice")).to_contain_text(told)
+        if source:
+            expect(page.locator("#hub-notice")).to_contain_text(source)
+    expect(chosen(page)).to_have_text(REPO)
+    assert page.locator("#model label").all_text_contents() == there
+
+
+def test_a_run_on_the_hub_is_watched_while_it_goes_on(page, hub, pushed):
+    lines = pushed[LOG].splitlines(keepends=True)
+    hub.add("bob/live", pushed | {LOG: b"".join(lines[:-1])})
+    fetch(page, "bob/live")
+    expect(chosen(page)).to_have_text("bob/live")
+    page.get_by_role("tab", name="Watch").click()
+    page.locator("#runs label").filter(has_text="bob/live").click()
+    expect(page.locator("#run-head")).to_contain_text("bob/live is learning")
+    expect(page.locator("#stop")).not_to_be_visible()
+    hub.add("bob/live", {LOG: pushed[LOG]})
+    expect(page.locator("#run-head")).to_contain_text("bob/live has finished", timeout=60_000)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("?model=hamlet", "there is no model 'hamlet'; there is: "),
+        ("?seed=x", "seed is 'x', which is no number"),
+        ("?temperature=-1", "temperature is -1.0"),
+        (
+            "?prompt=KING&model=small-gpt&revision=000000000000&max_new_chars=50",
+            "had other weights",
+        ),
+    ],
+)
+def test_a_link_that_cannot_be_kept_says_so(browser, theatre, hub, query, told):
+    with visitor(browser, theatre, query) as page:
+        expect(page.locator("#hub-notice")).to_contain_text(told, timeout=60_000)
+
+
+def test_a_link_of_a_few_words_is_enough(browser, theatre, hub):
+    with visitor(browser, theatre, "?prompt=KING:&model=small-gpt&max_new_chars=50") as page:
+        expect(page.locator("#status")).to_contain_text("small-gpt: 50 char", timeout=60_000)
+        expect(chosen(page)).to_have_text("small-gpt")
+        expect(page.locator("#prompt textarea")).to_have_value("KING:")
+        assert text_of(page).startswith("KING:")
+
+
+START = """
+import json, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from charlm.hub.follow import Followed
+from charlm.limits import Limits
+from charlm.ui.library import Library
+def start(source):
+    began = time.monotonic()
+    library = Library(sys.argv[1], Followed(), Limits(), source)
+    default, notices = library.default(), library.notices()
+    return default, " ".join(notices), time.monotonic() - began
+with ThreadPoolExecutor(20) as pool:
+    print(json.dumps(dict(zip(sys.argv[2:], pool.map(start, sys.argv[2:])))))
+"""
+
+
+def start_with(env, directory, *sources):
+    """(default, notices, seconds) of a page's models, for each source it is to start with."""
+    env = env | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", textwrap.dedent(START), str(directory), *sources]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_where_its_model_cannot_be_had_it_starts_with_a_bundled_one(
+    shared_hub, pushed, trained, tmp_path
+):
+    hub = shared_hub
+    hub.clear()
+    expected = {
+        "bob/none": "there is no such repository",
+        "ann/secret": "there is no such repository",
+        "bob/gated": "it is gated",
+        "bob/half": "damaged",
+        "bob/pickled": "pickled weights only",
+        "bob/other": "not a charlm model",
+        "bob/kind": "config.json",
+        "bob/busy": "the Hub answered 503",
+        "bob/cut": "cannot fetch bob/cut whole",
+        "bob/slow": "still being fetched",
+    }
+    add_what_is_refused(hub, pushed)
+    for name in ("busy", "cut", "slow"):
+        hub.add(f"bob/{name}", pushed)
+    hub.add("bob/kind", pushed | {"config.json": b'{"model_type": "bert"}'})
+    hub.fail("bob/busy", 503, times=None)
+    hub.cut("resolve/.*/bob/cut|cdn/.*bob/cut", 100, times=None, reset=True)
+    hub.delay("cdn/.*bob/slow", 30)
+    found = start_with(hub.env(tmp_path / "home"), trained, *expected)
+    for source, told in expected.items():
+        default, notice, seconds = found[source]
+        assert default == "small-gpt", source
+        assert told in notice, (source, notice)
+        assert seconds < 15, source
+    absent = hub.env(tmp_path / "empty") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    default, notice, seconds = start_with(absent, trained, REPO)[REPO]
+    assert (default, "cannot be reached" in notice, seconds < 10) == ("small-gpt", True, True)
+
+
+def test_without_the_hub_and_with_all_switched_off_it_plays(browser, trained, tmp_path, shared_hub):
+    env = shared_hub.env(tmp_path / "home") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    off = {"CHARLM_HUB": "off", "CHARLM_TRAINING": "off"}
+    app = App(tmp_path, trained, **env, **off, CHARLM_MODEL=REPO)
+    try:
+        with visitor(browser, app) as page:
+            expect(page.locator("#hub-notice")).to_contain_text("cannot be reached", timeout=60_000)
+            expect(chosen(page)).to_have_text("small-gpt")
+            expect(page.locator("#guest")).to_have_count(0)
+            write_short(page)
+            page.get_by_role("tab", name="Watch").click()
+            expect(page.locator("#run-head")).to_contain_text("small-gpt has finished")
+            expect(page.locator("#train")).to_have_count(0)
+        client = Client(app.url, verbose=False)
+        with pytest.raises(AppError, match="training is switched off on this page"):
+            client.predict(preset="bigram", text=make_text(), api_name="/start_run")
+        with pytest.raises(AppError, match="training is switched off on this page"):
+            client.predict(run="small-gpt", api_name="/stop_run")
+        assert len(client.predict(api_name="/runs")) == 1
+    finally:
+        app.stop()

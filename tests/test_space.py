@@ -1,0 +1,209 @@
+"""A Space: deployed to a loopback Hub, and then served as Hugging Face would serve it."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, App, make_text, paste, visitor
+from gradio_client import Client
+from playwright.sync_api import expect
+
+from charlm.config import CharlmError
+from charlm.hub.space import started_with
+
+SPACE = "ann/charlm"
+NEEDED = {"app.py", "train.py", "requirements.txt", "README.md", "LICENSE", ".gitattributes"}
+BUILDER = ["uvicorn>=0.14.0", "websockets>=10.4", "spaces"]  # and gradio, as the card says
+NOBODY = 65534
+HEADER = ("https://huggingface.co/", "https://fonts.g")  # which Gradio adds on a Space
+AS_NOBODY = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+PYTHONS = [str(Path(sys.executable).resolve()), "/usr/bin/python3", "/usr/local/bin/python3"]
+
+
+@pytest.fixture
+def deploy(hub, tmp_path):
+    """`app.py --deploy` with flags; returns (status, what it printed)."""
+
+    def run(*flags, token="hf_writer"):
+        command = [sys.executable, str(REPOSITORY / "app.py"), "--deploy", *flags]
+        env = hub.env(tmp_path / "home", token)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+        told = done.stdout + done.stderr
+        assert "hf_" not in told.replace("hf auth login", "")
+        assert "Traceback" not in told
+        return done.returncode, told
+
+    return run
+
+
+def test_a_space_is_made_and_brought_up_to_date(deploy, hub):
+    status, told = deploy()
+    assert (status, f"deployed to {hub.url}/spaces/{SPACE}" in told) == (0, True), told
+    space = hub.repo(SPACE, "space")
+    assert space.variables["CHARLM_MODEL"]["value"] == "checkpoints/shakespeare"
+    assert not space.secrets
+    files = hub.files(SPACE, kind="space")
+    for path in files.keys() - NEEDED:
+        assert re.match(r"charlm/|checkpoints/(bigram|gpt|shakespeare)/", path), path
+        assert not re.search(r"__pycache__|/resume/|/\.", path), path
+    assert files["app.py"] == (REPOSITORY / "app.py").read_bytes()
+    assert files["README.md"].startswith(b"---\ntitle: charlm")
+    assert len(space.commits) == 2  # the one that made it, and ours
+    hub.add(SPACE, {"charlm/old.py": b"gone since", "app.py": b"edited"}, kind="space")
+    hub.add("ann/mine", {"config.json": b"{}"})
+    status, told = deploy(SPACE, "--model", "ann/mine", "--private")
+    assert status == 0, told
+    assert len(space.commits) == 4
+    assert space.variables["CHARLM_MODEL"]["value"] == "ann/mine"
+    again = hub.files(SPACE, kind="space")
+    assert again.keys() == files.keys()
+    assert {path for path in files if again[path] != files[path]} == {"README.md"}
+    assert b"\npreload_from_hub:\n- ann/mine\n" in again["README.md"]
+
+
+def test_what_cannot_be_deployed_is_told(deploy, hub):
+    status, told = deploy(token=None)
+    assert (status, "nobody is logged in" in told) == (2, True)
+    status, told = deploy("bob/charlm")
+    assert (status, "it needs write access there" in told) == (1, True)
+    with pytest.raises(CharlmError, match="push it, and give its user/repo"):
+        started_with(REPOSITORY, "tests")
+    assert not hub.repos
+
+
+# a build of torch without CUDA in the place of one with it, as far as the package `spaces` asks
+CUDA = """import torch
+torch.version.cuda, torch._C._cuda_init, torch.cuda._is_in_bad_fork = "12.8", None, bool
+"""
+
+
+class Space(App):
+    """The files of a Space, read-only, served by nobody in an environment of its own."""
+
+    def __init__(self, folder, python, **variables):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url, self.log = f"http://127.0.0.1:{port}/", folder / f"log-{port}"
+        self.temporary = folder / "tmp"
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "SYSTEM": "spaces",
+            "SPACE_ID": SPACE,
+            "SPACE_AUTHOR_NAME": "ann",
+            "GRADIO_SERVER_PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+            "HOME": str(folder / "checkout"),  # which he cannot write either
+            "TMPDIR": str(self.temporary),
+            "NO_PROXY": "127.0.0.1",
+        } | variables
+        self.command, self.checkout = [str(python), "app.py"], folder / "checkout"
+        self.start()
+
+    def start(self):
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, env=self.env, cwd=self.checkout, **AS_NOBODY
+            )
+        self.wait_until_it_serves(180)
+
+
+def runs_for_nobody(python):
+    try:
+        return subprocess.run([python, "-c", "import venv"], **AS_NOBODY).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def built(shared_hub, tmp_path_factory):
+    """The folder of a deployed Space, in checkout/, and the Python that the builder made for it."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("only root can start a process as somebody who may do less")
+    python = next(filter(runs_for_nobody, PYTHONS), None)
+    if not python:
+        pytest.skip("there is no Python here that everybody may run")
+    home = tmp_path_factory.mktemp("deployer")
+    command = [sys.executable, str(REPOSITORY / "app.py"), "--deploy"]
+    subprocess.run(command, env=shared_hub.env(home, "hf_writer"), check=True)
+    folder = Path(tempfile.mkdtemp(prefix="space-"))  # pytest's own folders are closed to others
+    for path, content in shared_hub.files(SPACE, kind="space").items():
+        (folder / "checkout" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "checkout" / path).write_bytes(content)
+    (folder / "tmp").mkdir()
+    os.chown(folder / "tmp", NOBODY, NOBODY)
+    card = (folder / "checkout" / "README.md").read_text()
+    version = re.search(r"^sdk_version: (\S+)$", card, re.MULTILINE)[1]
+    venv = [python, "-m", "venv", "--without-pip", str(folder / "venv")]
+    subprocess.run(venv, check=True)
+    own = folder / "venv" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(own), "install", "-q", "--no-compile"]
+    pip += [*BUILDER, f"gradio[oauth,mcp]=={version}"]
+    pip += ["-r", str(folder / "checkout" / "requirements.txt")]
+    subprocess.run(pip, check=True)
+    # what is used of it is compiled now, once: nobody could keep it
+    command = [own, "-c", "import app, train, spaces, mcp, torch._dynamo"]
+    keeping = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
+    subprocess.run(command, cwd=folder / "checkout", env=keeping, check=True)
+    subprocess.run(["chmod", "-R", "a+rX,a-w", str(folder / "checkout")], check=True)
+    folder.chmod(0o755)
+    yield folder, own
+    shutil.rmtree(folder)
+
+
+def test_as_somebody_who_may_write_nothing_it_plays_and_trains(built, browser):
+    space = Space(*built)
+    try:
+        with visitor(browser, space, elsewhere=HEADER) as page:
+            expect(page.locator("#write")).to_be_visible(timeout=60_000)
+            page.locator("#write").click()
+            expect(page.locator("#status")).to_contain_text("500 characters, ", timeout=60_000)
+            page.get_by_role("tab", name="Watch").click()
+            page.locator("#form > button").click()
+            page.wait_for_timeout(1000)  # what is typed while the panel still unfolds is not taken
+            page.locator("#preset label").filter(has_text="bigram").click()
+            page.locator("#source label").filter(has_text="My own").click()
+            paste(page.locator("#own-text textarea"), make_text())
+            steps = page.locator("#option-steps input")
+            steps.fill("50")
+            steps.press("Tab")
+            page.locator("#train").click()
+            expect(page.locator("#run-head")).to_contain_text(
+                "bigram-2 has finished", timeout=60_000
+            )
+        told = space.log.read_text()
+        assert f'File "{space.checkout}' not in told  # no fault of ours in any traceback
+        kept = space.temporary / f"charlm-{NOBODY}"
+        assert f"runs are kept in {kept}" in told
+        assert (kept / "bigram-2" / "model.safetensors").exists()
+    finally:
+        space.stop()
+
+
+def test_on_zerogpu_it_has_an_event_that_may_use_the_gpu(built, shared_hub):
+    shared_hub.requests.clear()
+    folder, _ = built
+    (folder / "cuda").mkdir()
+    (folder / "cuda" / "sitecustomize.py").write_text(CUDA)
+    zero = {
+        "PYTHONPATH": str(folder / "cuda"),
+        "SPACES_ZERO_GPU": "true",
+        "SPACES_ZERO_DEVICE_API_URL": shared_hub.url,
+    }
+    space = Space(*built, **zero)
+    try:
+        assert ("POST", "/startup-report", 200) in shared_hub.requests
+        client = Client(space.url, verbose=False)
+        text = client.predict("ROMEO:", max_new_chars=50, api_name="/generate")
+        assert len(text) == len("ROMEO:") + 50
+        names = client.view_api(return_format="dict")["named_endpoints"].keys()
+        assert "/generate" in names and "/gpu" not in names
+        assert f'File "{space.checkout}' not in space.log.read_text()
+    finally:
+        space.stop()
