@@ -110,6 +110,10 @@ class GPTConfig(BigramConfig):
     embd_norm: bool = option(True, "normalise each character's embedding before the first block")
     zero_init: bool = option(True, "start every block as the identity: its output layers at zero")
 
+    def attends(self, layer):
+        """Whether this block attends; the others convolve."""
+        return (layer + 1) % self.attention_every == 0
+
     def check(self):
         super().check()
         self.at_least(1, "n_layer", "n_head", "n_embd", "attention_every", "conv_size")

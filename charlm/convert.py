@@ -92,10 +92,6 @@ def from_transformers(config, tensors):
     return back(config, tensors)
 
 
-def attends(config, layer):
-    return (layer + 1) % config.attention_every == 0
-
-
 def to_lfm2(config, ours):
     embedding = ours["embedding.weight"].float()
     if config.embd_norm:
@@ -114,7 +110,7 @@ def to_lfm2(config, ours):
         up, down = ours[block + "feed_forward.up.weight"], there + "feed_forward.w2.weight"
         theirs[there + "feed_forward.w1.weight"] = up * GATE
         theirs[down] = theirs[down] / GATE
-        if not attends(config, layer):
+        if not config.attends(layer):
             theirs[there + "conv.in_proj.weight"] = torch.cat([ours[block + name] for name in CONV])
     return replace(config, embd_norm=False), lfm2_fields(config), theirs
 
@@ -130,7 +126,7 @@ def from_lfm2(config, theirs):
         for name, new in lfm2_names(config, layer).items():
             ours[block + name] = theirs[there + new]
         ours[block + "feed_forward.down.weight"] = ours[block + "feed_forward.down.weight"] * GATE
-        if not attends(config, layer):
+        if not config.attends(layer):
             gates = theirs[there + "conv.in_proj.weight"].chunk(3)
             ours |= {block + name: gate for name, gate in zip(CONV, gates, strict=True)}
     return ours
@@ -138,7 +134,7 @@ def from_lfm2(config, theirs):
 
 def lfm2_names(config, layer):
     """Our names of what a block has, and theirs, but for what is not merely renamed."""
-    does = attends(config, layer)
+    does = config.attends(layer)
     names = {ours: new for ours, new in LFM2.items() if does or not ours.startswith("mixer.")}
     names["mixer.proj.weight"] = LFM2_PROJ[does]
     return names if does else names | {"mixer.kernel": "conv.conv.weight"}
@@ -159,7 +155,7 @@ def lfm2_fields(config):
         "conv_L_cache": config.conv_size,
         "conv_bias": False,
         "block_auto_adjust_ff_dim": False,
-        "layer_types": ["full_attention" if attends(config, i) else "conv" for i in layers],
+        "layer_types": ["full_attention" if config.attends(i) else "conv" for i in layers],
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
     }
 

@@ -31,7 +31,7 @@ class Cache:
         C, H = config.n_embd, config.n_head
         self.keys, self.values, self.tails = {}, {}, {}  # by layer
         for layer in range(config.n_layer):
-            if attends(config, layer):
+            if config.attends(layer):
                 self.keys[layer] = like.new_zeros(batch_size, H, config.block_size, C // H)
                 self.values[layer] = torch.zeros_like(self.keys[layer])  # (B, H, T, D)
             else:  # as far back as a convolution reaches
@@ -50,11 +50,6 @@ class Cache:
         x = torch.cat((self.tails[layer], x), dim=1)  # (B, conv_size - 1 + T, C)
         self.tails[layer] = x[:, x.size(1) - self.tails[layer].size(1) :]
         return x
-
-
-def attends(config, layer):
-    """Whether this block attends; the others convolve."""
-    return (layer + 1) % config.attention_every == 0
 
 
 def make_norm(config, size):
@@ -182,7 +177,7 @@ class Block(nn.Module):
     def __init__(self, config, layer):
         super().__init__()
         self.norm_1 = make_norm(config, config.n_embd)
-        self.mixer = Attention(config) if attends(config, layer) else ShortConv(config)
+        self.mixer = Attention(config) if config.attends(layer) else ShortConv(config)
         self.norm_2 = make_norm(config, config.n_embd)
         self.feed_forward = FeedForward(config)
         self.dropout = config.dropout
