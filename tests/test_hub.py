@@ -168,7 +168,9 @@ def test_pulling_what_is_there_what_was_there_and_what_is_not(hub, pushed, pytho
     assert time.monotonic() - began < 20
     first = hub.repo("ann/small-gpt").commits[-1].sha
     hub.add("ann/small-gpt", {"model.safetensors": b"half"})
+    hub.requests.clear()
     assert python(WRITE.replace('gpt")', f'gpt", revision="{first}")')) == written
+    assert not hub.requests  # what is kept of an exact commit is all there is to know
     no_weights = pushed | {"model.safetensors": None}
     hub.add("ann/none", no_weights)
     hub.add("ann/pickled", no_weights | {"pytorch_model.bin": b"x"})

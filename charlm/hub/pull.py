@@ -62,12 +62,16 @@ def is_repo_id(source):
 def pull(repo_id, revision=None, largest=None, public=False):
     """The Pulled of a repository, fetched unless that revision is kept here already.
 
-    Where the Hub cannot be reached, it is what was fetched last, with a notice. `largest`: bytes
-    that its files may have; None takes any. `public`: ask as nobody, and take nothing that the Hub
-    does not give to anybody now. Raises HubError.
+    An exact commit that is kept is taken without asking. Where the Hub cannot be reached, it is
+    what was fetched last, with a notice. `largest`: bytes that its files may have; None takes any.
+    `public`: ask as nobody, and take nothing that the Hub does not give to anybody now. Raises
+    HubError.
     """
     if not is_repo_id(repo_id):
         raise HubError(f"{repo_id!r} is neither a model directory nor a Hub repository's user/name")
+    kept = None if public else cached(repo_id, revision)
+    if kept and kept.revision == revision:
+        return kept
     try:
         info = HfApi(token=False if public else None).model_info(
             repo_id, revision=revision, timeout=SECONDS, files_metadata=True
@@ -77,7 +81,7 @@ def pull(repo_id, revision=None, largest=None, public=False):
     except RepositoryNotFoundError as error:
         raise HubError(f"cannot fetch {repo_id}: {why(error)}") from None
     except Exception as error:  # whatever keeps the Hub from answering
-        if not public and (kept := cached(repo_id, revision)):
+        if kept:
             notice = f"{why(error)}; this is {repo_id} as it was fetched last"
             return Pulled(kept.directory, repo_id, kept.revision, notice)
         raise HubError(f"cannot fetch {repo_id}: {why(error)}") from None
