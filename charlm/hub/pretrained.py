@@ -5,11 +5,11 @@ from pathlib import Path
 
 import safetensors.torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.constants import CONFIG_NAME as CONFIG
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE as WEIGHTS
 
 from charlm.config import CharlmError
 from charlm.convert import from_transformers, portable
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class Pretrained(PyTorchModelHubMixin, library_name="charlm", license="mit"):
