@@ -70,11 +70,8 @@ SMALL_FLAGS += " --batch-size 4 --eval-iters 2 --sample-chars 20 --compile off"
 SMALL_FLAGS = SMALL_FLAGS.split()
 
 
-LONGEST = (
-    "test_jobs.py",
-    "test_watch.py",
-    "test_space.py",
-)  # begun first: one at the end would keep all waiting
+# begun first: one at the end would keep all waiting
+LONGEST = ("test_jobs.py", "test_watch.py", "test_space.py")
 
 
 def pytest_collection_modifyitems(items):
