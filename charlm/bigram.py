@@ -18,9 +18,6 @@ class BigramLM(Pretrained, nn.Module):
         self.table = nn.Embedding(config.vocab_size, config.vocab_size)
         self.blocks = nn.ModuleList()  # where a GPT has its attention
 
-    def new_cache(self, batch_size):
-        """None: nothing is worth remembering, the last character says it all."""
-
-    def forward(self, ids, cache=None, seeds=None):
-        """Ids (B, T) int64 to logits (B, T, V) float32. Nothing to cache here, nothing to drop."""
+    def forward(self, ids, seeds=None):
+        """Ids (B, T) int64 to logits (B, T, V) float32. Nothing to drop here."""
         return self.table(ids)

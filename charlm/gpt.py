@@ -24,34 +24,6 @@ from charlm.config import GPTConfig
 from charlm.hub.pretrained import Pretrained
 
 
-class Cache:
-    """What the blocks keep of the characters read so far, so that each is computed once."""
-
-    def __init__(self, config, batch_size, like):
-        C, H = config.n_embd, config.n_head
-        self.keys, self.values, self.tails = {}, {}, {}  # by layer
-        for layer in range(config.n_layer):
-            if config.attends(layer):
-                self.keys[layer] = like.new_zeros(batch_size, H, config.block_size, C // H)
-                self.values[layer] = torch.zeros_like(self.keys[layer])  # (B, H, T, D)
-            else:  # as far back as a convolution reaches
-                self.tails[layer] = like.new_zeros(batch_size, config.conv_size - 1, C)
-        self.length = 0  # characters read; moved on by GPT.forward, once all layers have theirs
-
-    def extend(self, layer, k, v):
-        """Add keys and values (B, H, T, D) of new characters; returns those of all so far."""
-        end = self.length + k.size(2)
-        self.keys[layer][:, :, self.length : end] = k
-        self.values[layer][:, :, self.length : end] = v
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
-
-    def prepend(self, layer, x):
-        """Put what came before it in front of x (B, T, C), and remember its end for next time."""
-        x = torch.cat((self.tails[layer], x), dim=1)  # (B, conv_size - 1 + T, C)
-        self.tails[layer] = x[:, x.size(1) - self.tails[layer].size(1) :]
-        return x
-
-
 def make_norm(config, size):
     if config.norm == "layernorm":
         return nn.LayerNorm(size)
@@ -113,17 +85,15 @@ class Attention(nn.Module):
     def heads(self, x):
         return x.unflatten(-1, (self.n_head, self.head_size)).transpose(1, 2)  # (B, H, T, D)
 
-    def forward(self, x, mask, rotary, cache, layer, seeds):
+    def forward(self, x, mask, rotary, seeds):
         q = self.norm_q(self.heads(self.query(x)).float())  # norms and angles in float32, whatever
         k = self.norm_k(self.heads(self.key(x)).float())  # autocast makes of the products
         v = self.heads(self.value(x))
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *rotary)
-        if cache is not None:
-            k, v = cache.extend(layer, k, v)
         # spelled out rather than scaled_dot_product_attention: compiled, its backward pass is
         # faster on a CPU at these sizes. Scaling keeps the softmax soft whatever the head size.
-        affinity = q @ k.transpose(-2, -1) * self.head_size**-0.5  # (B, H, T, T so far)
+        affinity = q @ k.transpose(-2, -1) * self.head_size**-0.5  # (B, H, T, T)
         affinity = affinity.masked_fill(~mask, -torch.inf)  # the future stays unseen
         weights = dropout(affinity.softmax(dim=-1), self.dropout, seeds[0])
         gathered = (weights @ v).transpose(1, 2).flatten(-2)  # (B, T, C)
@@ -147,11 +117,10 @@ class ShortConv(nn.Module):
         nn.init.uniform_(self.kernel, -(self.size**-0.5), self.size**-0.5)
         self.proj = nn.Linear(C, C, bias=False)
 
-    def forward(self, x, mask, rotary, cache, layer, seeds):
+    def forward(self, x, mask, rotary, seeds):
         T = x.size(1)
         x, gate = self.gate_in(x) * self.value(x), self.gate_out(x)
-        # what came before, (B, size - 1 + T, C); nothing did where the text begins
-        x = F.pad(x, (0, 0, self.size - 1, 0)) if cache is None else cache.prepend(layer, x)
+        x = F.pad(x, (0, 0, self.size - 1, 0))  # nothing came before the first character
         x = sum(x[:, i : i + T] * self.kernel[:, 0, i] for i in range(self.size))
         return self.proj(x * gate)
 
@@ -182,8 +151,8 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
         self.dropout = config.dropout
 
-    def forward(self, x, mask, rotary=None, cache=None, layer=0, seeds=(None, None, None)):
-        mixed = self.mixer(self.norm_1(x), mask, rotary, cache, layer, seeds)
+    def forward(self, x, mask, rotary=None, seeds=(None, None, None)):
+        mixed = self.mixer(self.norm_1(x), mask, rotary, seeds)
         x = x + dropout(mixed, self.dropout, seeds[1])
         return x + dropout(self.feed_forward(self.norm_2(x)), self.dropout, seeds[2])
 
@@ -216,10 +185,6 @@ class GPT(Pretrained, nn.Module):
                 for p in layer.parameters():
                     nn.init.zeros_(p)
 
-    def new_cache(self, batch_size):
-        """An empty cache for `batch_size` rows of up to block_size characters."""
-        return Cache(self.config, batch_size, self.embedding.weight)
-
     def dropout_seeds(self, ids, seeds):
         """A seed for each row at each place (n_layer, 3, B); None where nothing is dropped."""
         if not (self.training and self.config.dropout):
@@ -229,27 +194,23 @@ class GPT(Pretrained, nn.Module):
         places = torch.arange(3 * self.config.n_layer, dtype=torch.int32, device=ids.device)
         return mix(mix(places).view(-1, 3, 1) ^ seeds.to(ids.device))
 
-    def forward(self, ids, cache=None, seeds=None):
+    def forward(self, ids, seeds=None):
         """Ids (B, T) int64 to logits (B, T, V) float32.
 
-        With a cache, `ids` continue what it holds. In training mode the dropout of each row is a
-        function of its seed in `seeds` (B,) int32; without seeds, torch's generator gives some.
-        Raises ValueError beyond block_size characters.
+        In training mode the dropout of each row is a function of its seed in `seeds` (B,) int32;
+        without seeds, torch's generator gives some. Raises ValueError beyond block_size characters.
         """
-        start = cache.length if cache is not None else 0
-        end = start + ids.size(1)
-        if end > self.config.block_size:
-            raise ValueError(f"{end} characters exceed the context of {self.config.block_size}")
+        T = ids.size(1)
+        if self.config.block_size < T:
+            raise ValueError(f"{T} characters exceed the context of {self.config.block_size}")
         x = self.embedding(ids)  # (B, T, C)
         rotary = None
         if self.config.position == "learned":
-            x = x + self.position.weight[start:end]
+            x = x + self.position.weight[:T]
         else:
-            rotary = self.cos[start:end], self.sin[start:end]
+            rotary = self.cos[:T], self.sin[:T]
         x = self.norm_embd(x)
-        mask, seeds = self.mask[start:end, :end], self.dropout_seeds(ids, seeds)
+        mask, seeds = self.mask[:T, :T], self.dropout_seeds(ids, seeds)
         for layer, block in enumerate(self.blocks):
-            x = block(x, mask, rotary, cache, layer, seeds[layer])
-        if cache is not None:
-            cache.length = end
+            x = block(x, mask, rotary, seeds[layer])
         return self.head(self.norm_out(x)).float()

@@ -44,6 +44,13 @@ class Limits(Checked):
     max_minutes: int = option(120, "minutes that a run may take")
     max_waiting: int = option(8, "runs in line")
     max_kept: int = option(20, "runs kept without a name of their own, and as many with one")
+    max_new_chars: int = option(5_000, "characters of a text that is written")
+    max_seconds: int = option(300, "seconds that a text may take, once it is begun")
+    max_streams: int = option(128, "texts that a model writes at a time; at most 128")
+    max_line: int = option(200, "texts in line for a model")
+    max_per_visitor: int = option(4, "texts that a model writes at a time for the same visitor")
+    turn: int = option(500, "characters after which a text lets those go first who wait in line")
+    max_memory: int = option(1_000, "megabytes of models kept loaded")
 
     @classmethod
     def from_environment(cls):
@@ -60,6 +67,7 @@ class Limits(Checked):
 
     def check(self):
         self.at_least(1, *(f.name for f in dataclasses.fields(self) if f.type is int))
+        require(self.max_streams <= 128, "max_streams", self.max_streams, "at most 128")
         require(self.max_minutes < 1e6, "max_minutes", self.max_minutes, "less than a million")
 
 

@@ -43,22 +43,9 @@ def test_the_whole_past_is_seen(gpt):
     assert not gpt(a)[:, -1].allclose(gpt(b)[:, -1])
 
 
-@pytest.mark.parametrize("pieces", [[16], [1] * 16, [5, 1, 7, 3]])
-def test_reading_in_pieces_with_a_cache_gives_the_same_logits(gpt, pieces):
-    whole = ids(3, 16)
-    cache, parts = gpt.new_cache(3), []
-    for piece in whole.split(pieces, dim=1):
-        parts.append(gpt(piece, cache))
-    torch.testing.assert_close(torch.cat(parts, dim=1), gpt(whole), rtol=1e-4, atol=1e-5)
-
-
 def test_more_than_the_context_is_refused(gpt):
     with pytest.raises(ValueError, match="17 characters exceed the context of 16"):
         gpt(ids(1, 17))
-    cache = gpt.new_cache(1)
-    gpt(ids(1, 16), cache)
-    with pytest.raises(ValueError, match="17 characters exceed"):
-        gpt(ids(1, 1), cache)
 
 
 def test_the_lecture_network_is_the_lectures():
@@ -87,7 +74,7 @@ def test_attention_is_the_lectures():
         affinity = affinity.masked_fill(torch.tril(torch.ones(9, 9)) == 0, -math.inf)
         heads.append(F.softmax(affinity, dim=-1) @ v)
     expected = attention.proj(torch.cat(heads, dim=-1))
-    got = attention(x, model.mask[:9, :9], None, None, 0, (None, None, None))
+    got = attention(x, model.mask[:9, :9], None, (None, None, None))
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 

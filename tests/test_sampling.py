@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.config import SampleConfig
-from charlm.sampling import choose, distribution, keep_min_p, keep_top_k, keep_top_p, scale, uniform
+from charlm.sampling import (
+    Settings,
+    choose,
+    distribution,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    scale,
+    share_out,
+    uniform,
+)
 
 LOGITS = torch.log(torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]]))
 
@@ -60,6 +70,9 @@ def test_every_temperature_gives_a_distribution(temperature):
 def test_all_settings_together_always_leave_the_likeliest(logits, temperature, top_k, top_p, min_p):
     config = SampleConfig(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     p = distribution(torch.tensor([logits]), config)[0]
+    others = [SampleConfig(temperature=0), config, SampleConfig(top_p=0.5, min_p=0.1, top_k=2)]
+    together = distribution(torch.tensor([logits] * 3), Settings.of(others))
+    assert together[1].equal(p)
     assert p.sum().item() == pytest.approx(1, abs=1e-5)
     assert p[int(torch.tensor(logits).argmax())] > 0
     if top_k:
@@ -69,13 +82,13 @@ def test_all_settings_together_always_leave_the_likeliest(logits, temperature, t
 
 @given(u=st.floats(0, 1, exclude_max=True))
 def test_a_choice_is_never_an_impossible_character(u):
-    p = torch.tensor([0.0, 0.25, 0.0, 0.75, 0.0])
-    assert choose(p, u) == (1 if u < 0.25 else 3)
+    p = torch.tensor([[0.0, 0.25, 0.0, 0.75, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]])
+    assert choose(share_out(p), [u, u]) == [1 if u < 0.25 else 3, 4]
 
 
 def test_choices_follow_the_probabilities():
-    p = torch.tensor([0.1, 0.6, 0.3])
-    chosen = [choose(p, uniform(1, position)) for position in range(5000)]
+    p = torch.tensor([[0.1, 0.6, 0.3]]).expand(5000, 3)
+    chosen = choose(share_out(p), [uniform(1, position) for position in range(5000)])
     for i, expected in enumerate([0.1, 0.6, 0.3]):
         assert chosen.count(i) / 5000 == pytest.approx(expected, abs=0.025)
 

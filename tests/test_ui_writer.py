@@ -1,5 +1,7 @@
+import asyncio
 import itertools
 import math
+import time
 
 import pytest
 
@@ -25,11 +27,20 @@ def settings(**changes):
         "min_p": 0.0,
         "seed": 1,
     }
-    return writer.sample_config(**(defaults | changes))
+    return writer.sample_config(Limits(), **(defaults | changes))
+
+
+def write(*args):
+    """All Drafts of a text."""
+
+    async def collect():
+        return [draft async for draft in writer.write(*args)]
+
+    return asyncio.run(collect())
 
 
 def test_drafts_grow_into_what_generate_gives(library):
-    drafts = list(writer.write(library, "KING:\n", "small-gpt", settings(max_new_chars=400)))
+    drafts = write(library, "KING:\n", "small-gpt", settings(max_new_chars=400))
     assert [d.done for d in drafts] == [False] * (len(drafts) - 1) + [True]
     for a, b in itertools.pairwise(drafts):
         assert b.text.startswith(a.text)
@@ -39,11 +50,25 @@ def test_drafts_grow_into_what_generate_gives(library):
 
 
 def test_it_stops_when_it_is_told_to(library):
-    drafts = writer.write(library, "", "small-gpt", settings(max_new_chars=5000), lambda: False)
-    *_, last = drafts
+    going = iter([True, True, False]).__next__
+    *_, last = write(library, "", "small-gpt", settings(max_new_chars=5000), "ann", going)
     assert last.done
     assert last.stopped
-    assert last.new_chars == 1
+    assert 0 < last.new_chars < 5000
+
+
+def test_who_goes_away_is_not_written_for(library):
+    async def leave():
+        drafts = writer.write(library, "", "small-gpt", settings(max_new_chars=5000))
+        await anext(drafts)
+        await drafts.aclose()
+
+    asyncio.run(leave())
+    engine, _ = library.engine("small-gpt")
+    give_up = time.monotonic() + 20
+    while len(engine):
+        assert time.monotonic() < give_up
+        time.sleep(0.001)
 
 
 def test_a_random_seed_is_told(library):
@@ -53,7 +78,7 @@ def test_a_random_seed_is_told(library):
 
 
 def test_dropped_characters_are_told(library):
-    *_, last = writer.write(library, "😀😀", "small-gpt", settings(max_new_chars=5))
+    *_, last = write(library, "😀😀", "small-gpt", settings(max_new_chars=5))
     assert (last.dropped, last.given, len(last.text)) == ("😀", 0, 5)
 
 
@@ -86,9 +111,9 @@ def test_browsers_send_whole_numbers_as_floats():
 
 def test_a_prompt_has_a_longest_length(library):
     with pytest.raises(CharlmError, match="has 100,000 characters; at most 10,000"):
-        next(writer.write(library, "x" * 100_000, "small-gpt", settings()))
+        write(library, "x" * 100_000, "small-gpt", settings())
     with pytest.raises(CharlmError, match="must be a text, not NoneType"):
-        next(writer.write(library, None, "small-gpt", settings()))
+        write(library, None, "small-gpt", settings())
 
 
 def test_scores_are_bits_of_the_true_character(library):
@@ -108,15 +133,3 @@ def test_scores_are_bits_of_the_true_character(library):
 def test_nothing_to_score_is_said(library, text):
     with pytest.raises(CharlmError, match="no character that this model knows"):
         writer.score(library, text, "small-gpt")
-
-
-def test_it_rests_while_a_run_trains(library, monkeypatch):
-    naps = []
-    monkeypatch.setattr(writer.time, "sleep", naps.append)
-    config = settings(max_new_chars=1000)
-    alone = list(writer.write(library, "KING:\n", "small-gpt", config))
-    assert naps == []
-    shared = list(writer.write(library, "KING:\n", "small-gpt", config, sharing=lambda: True))
-    assert len(naps) == len(shared) - 2 > 0  # after each update but the first and the last
-    assert min(naps) >= writer.REST * writer.UPDATE_SECONDS / 2
-    assert shared[-1].text == alone[-1].text

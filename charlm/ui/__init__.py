@@ -38,17 +38,17 @@ def build(directory, model=None, limits=None, trainer=None):
     # times as fast as two that wait for each other, and with a very small network 3 times
     torch.set_num_threads(1)
     limits, followed = limits or Limits.from_environment(), Followed()
-    library = Library(directory, followed, limits, model)
     jobs = Jobs(directory, limits, trainer)
     jobs.wake()  # for the runs that went on, and the line that stood, while nothing was served
     board = Board(jobs, followed)
+    library = Library(directory, followed, limits, model, board.is_training)
     default = library.default()
     with gr.Blocks(title="charlm", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
         timer = gr.Timer(watch.TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play") as play_tab:
-                desk, performance = play.build(library, default, board.is_training)
+                desk, performance = play.build(library, default)
             with gr.Tab("Watch", id="watch") as watch_tab:
                 watch.build(board, library, timer, watch_tab)
         api.add_endpoints(library, default, board)

@@ -1,6 +1,6 @@
 """The HTTP API: what the page can do, as endpoints that take and give plain values."""
 
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
 import gradio as gr
 
@@ -10,7 +10,7 @@ from charlm.ui import writer
 
 def add_endpoints(library, default, board):
     """Register the endpoints in the Blocks being built."""
-    add_model_endpoints(library, default, board.is_training)
+    add_model_endpoints(library, default)
     add_run_endpoints(board)
 
 
@@ -66,9 +66,10 @@ def add_run_endpoints(board):
     gr.api(stop_run, api_name="stop_run", concurrency_limit=2)
 
 
-def add_model_endpoints(library, default, sharing):
+def add_model_endpoints(library, default):
 
-    def generate(
+    async def generate(
+        request: gr.Request,
         prompt: str,
         model: str = default,
         max_new_chars: int = SampleConfig.max_new_chars,
@@ -79,9 +80,12 @@ def add_model_endpoints(library, default, sharing):
         seed: int = -1,
     ) -> str:
         with clear_errors():
-            config = writer.sample_config(max_new_chars, temperature, top_k, top_p, min_p, seed)
-            for draft in writer.write(library, prompt, model, config, sharing=sharing):
-                yield draft.text
+            numbers = max_new_chars, temperature, top_k, top_p, min_p, seed
+            config = writer.sample_config(library.limits, *numbers)
+            writing = writer.write(library, prompt, model, config, request.session_hash)
+            async with aclosing(writing):
+                async for progress in writing:
+                    yield progress.text
 
     def models() -> list[str]:
         """List the names of the models that /generate and /score take."""

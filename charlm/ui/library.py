@@ -6,10 +6,14 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from charlm import checkpoint, runlog
 from charlm.config import CharlmError
+from charlm.engine import Engine
 from charlm.hub.follow import split
 from charlm.limits import check_model
+from charlm.tokenizer import CharTokenizer
 
 FIRST = ("shakespeare", "gpt", "bigram")  # the bundled ones lead the list, in this order
 
@@ -27,20 +31,36 @@ class Portrait:
     revision: str  # the Hub's commit; "" for a model that is not from there
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory, and who writes with it."""
+
+    model: torch.nn.Module
+    tokenizer: CharTokenizer
+    engine: Engine
+
+    @property
+    def megabytes(self):
+        return sum(p.numel() * p.element_size() for p in self.model.parameters()) / 1e6
+
+
 class Library:
     """Model directories below `directory`, one that may lie elsewhere, and models of the Hub."""
 
-    def __init__(self, directory, followed, limits, first=None):
+    def __init__(self, directory, followed, limits, first=None, sharing=lambda: False):
         """`followed`: the Followed Hub models. `first`: a directory or Hub source to start with.
+        `sharing`: tells whether others need the machine, see Engine.
 
         Raises CharlmError if `first` is neither; that the Hub cannot be reached is in `notices`.
         """
         self.directory, self.followed, self.limits = Path(directory), followed, limits
+        self.sharing = sharing
         self.elsewhere = Path(first).resolve() if first and Path(first).exists() else None
         self.wanted = str(first) if first and not self.elsewhere else None
         if self.elsewhere and not checkpoint.is_model_directory(self.elsewhere):
             raise CharlmError(f"{first} is not a model directory with config and weights")
-        self._loaded, self._digests = {}, {}  # name -> (version, (model, tokenizer) or digest)
+        self._loaded = {}  # name -> (version, Loaded), the one used least lately first
+        self._digests = {}  # name -> (version, digest)
         self._lock = threading.Lock()
         if self.wanted:
             self._want()
@@ -112,6 +132,15 @@ class Library:
 
         Raises CharlmError for an unknown name or a directory that does not load.
         """
+        loaded = self._load(name)
+        return loaded.model, loaded.tokenizer
+
+    def engine(self, name):
+        """(engine, tokenizer): the Engine that writes for all visitors. Raises as `get` does."""
+        loaded = self._load(name)
+        return loaded.engine, loaded.tokenizer
+
+    def _load(self, name):
         path = self.path(name)
         if name in self.followed.there():
             self.followed.use(name)
@@ -119,9 +148,17 @@ class Library:
         with self._lock:
             there = self._paths()  # a model that was deleted is not kept in memory either
             self._loaded = {n: loaded for n, loaded in self._loaded.items() if n in there}
-            if name not in self._loaded or self._loaded[name][0] != version:
-                self._loaded[name] = version, load(path, name)
-            return self._loaded[name][1]
+            before, loaded = self._loaded.pop(name, (None, None))
+            if before != version:
+                model, tokenizer = load(path, name)
+                loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.sharing))
+            self._loaded[name] = version, loaded
+            while len(self._loaded) > 1 and self._megabytes() > self.limits.max_memory:
+                del self._loaded[next(iter(self._loaded))]  # who still reads it keeps it alive
+            return loaded
+
+    def _megabytes(self):
+        return sum(loaded.megabytes for _, loaded in self._loaded.values())
 
     def revision(self, name):
         """Which weights these are: the Hub's commit, or the start of their own SHA-256.

@@ -34,15 +34,16 @@ class Link:
         return query if len(query) <= LONGEST else ""
 
 
-def read(params, default):
+def read(params, default, limits):
     """The Link in an address's parameters, a mapping of texts; None if there is none.
 
-    What is left out is as on a fresh page, and the model is then `default`. Raises CharlmError.
+    What is left out is as on a fresh page, and the model is then `default`. Raises CharlmError,
+    for what is beyond the Limits as well.
     """
     if not {"prompt", "model", *NUMBERS} & params.keys():
         return None
     numbers = tuple(number(name, params.get(name, "")) for name in NUMBERS)
-    writer.sample_config(*numbers)
+    writer.sample_config(limits, *numbers)
     prompt = params.get("prompt", "")
     writer.check_length("the prompt", prompt)
     return Link(prompt, params.get("model") or default, params.get("revision", ""), numbers)

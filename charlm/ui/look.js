@@ -17,6 +17,8 @@
     const button = event.target.closest("button");
     if (!button) return;
     if (button.id === "copy") copyVerse(button);
+    // seen at once, and also where the server answers no more
+    if (button.id === "silence") find("verse").querySelector(".writing")?.classList.remove("writing");
     // on a phone the verse is below the controls: bring it into view when it begins
     const writes = button.id === "write" || button.closest("#openings");
     if (writes && narrow()) find("stage").scrollIntoView({ behavior: "smooth" });

@@ -26,7 +26,7 @@ def connect(page, library, default, desk, performance, tabs):
         update[desk.blurb] = play.portrait_html(library, better)  # which may have a new revision
         yield told()
         try:
-            link = links.read(request.query_params, better)
+            link = links.read(request.query_params, better, library.limits)
             if not link:
                 return
             update[desk.prompt] = link.prompt

@@ -1,6 +1,7 @@
 """The Play tab: a prompt, a choice of models, and a page of verse that is written as you watch."""
 
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 
@@ -64,11 +65,8 @@ class Turns:
             self._latest.pop(session, None)
 
 
-def build(library, default, sharing):
-    """The tab, in the Blocks being built; returns its Desk, and the arguments of its event.
-
-    `sharing`: tells whether a run trains on this machine, see writer.write.
-    """
+def build(library, default):
+    """The tab, in the Blocks being built; returns its Desk, and the arguments of its event."""
     with gr.Row(elem_id="play"):
         with gr.Column(scale=2, min_width=300, elem_id="desk"):
             desk = build_desk(library, default)
@@ -77,7 +75,7 @@ def build(library, default, sharing):
             with gr.Row(elem_id="foot"):
                 status = gr.HTML(opening_status(library, default), elem_id="status")
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="chip")
-    return desk, connect(library, desk, verse, status, sharing)
+    return desk, connect(library, desk, verse, status)
 
 
 def build_desk(library, default):
@@ -97,7 +95,7 @@ def build_desk(library, default):
         ),
         chips=build_chips(),
         start=gr.Button("Generate", variant="primary", elem_id="write"),
-        stop=gr.Button("Stop", variant="stop", elem_id="stop", visible=False),
+        stop=gr.Button("Stop", variant="stop", elem_id="silence"),
         notice=gr.HTML(elem_id="notice"),
         settings=build_settings(),
     )
@@ -119,40 +117,41 @@ def build_chips():
         return [gr.Button(name, size="sm", elem_classes="chip") for name in OPENINGS]
 
 
-def connect(library, desk, verse, status, sharing):
+def connect(library, desk, verse, status):
     """What happens when; returns the arguments of the event that writes."""
     turns = Turns()
 
-    def perform(request: gr.Request, prompt, model, *settings):
+    async def perform(request: gr.Request, prompt, model, *settings):
         session, turn = request.session_hash, object()
         with clear_errors():
-            drafts = writer.write(
-                library,
-                prompt,
-                model,
-                writer.sample_config(*settings),
-                partial(turns.holds, session, turn),
-                sharing,
-            )
-            draft = next(drafts)  # bad input ends here, and leaves what is being written alone
-            numbers = dict(zip(NUMBERS, settings, strict=True)) | {"seed": draft.seed}
-            link = Link(prompt, model, library.revision(model), tuple(numbers.values()))
-        turns.take(session, turn)
-        yield [*shown(draft, link), notice_html(draft), *buttons(writing=True)]
-        try:
-            for draft in drafts:
-                if turns.superseded(session, turn):
-                    return
-                rest = buttons(writing=False) if draft.done else [gr.skip()] * 2
-                yield [*shown(draft, link), gr.skip(), *rest]
-        finally:
-            turns.end(session, turn)
+            config = writer.sample_config(library.limits, *settings)
+            going = partial(turns.holds, session, turn)
+            writing = writer.write(library, prompt, model, config, session, going)
+        async with aclosing(writing):
+            with clear_errors():
+                progress = await anext(writing)  # bad input ends here, and what is written goes on
+                numbers = dict(zip(NUMBERS, settings, strict=True)) | {"seed": progress.seed}
+                link = Link(prompt, model, library.revision(model), tuple(numbers.values()))
+            turns.take(session, turn)
+            try:
+                with clear_errors():
+                    async for progress in writing:
+                        if turns.superseded(session, turn):
+                            return
+                        yield shown(progress, link)
+            except gr.Error:
+                yield shown(replace(progress, done=True, stopped=True), link)
+                raise
+            finally:
+                turns.end(session, turn)
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     performance = {
         "fn": perform,
         "inputs": [desk.prompt, desk.model, *desk.settings],
-        "outputs": [verse, status, desk.notice, desk.start, desk.stop],
+        # plain values for few components, as they are: that is most of what an update costs
+        "outputs": [verse, status, desk.notice],
+        "postprocess": False,
         "concurrency_limit": None,
         "trigger_mode": "multiple",
         **quiet,
@@ -167,9 +166,8 @@ def connect(library, desk, verse, status, sharing):
 
     def stop(request: gr.Request):
         turns.end(request.session_hash)
-        return buttons(writing=False)
 
-    desk.stop.click(stop, None, [desk.start, desk.stop], queue=False, **quiet)
+    desk.stop.click(stop, None, None, queue=False, **quiet)
     if desk.source:
         connect_source(library, desk, performance)
     return performance
@@ -199,23 +197,21 @@ def connect_source(library, desk, performance):
 def only_if(flag, event):
     """The arguments of an event that does what `event` does if a gr.State is true."""
 
-    def perform(request: gr.Request, flag, *inputs):
+    async def perform(request: gr.Request, flag, *inputs):
         if flag:
-            yield from event["fn"](request, *inputs)
+            async with aclosing(event["fn"](request, *inputs)) as performance:
+                async for shown in performance:
+                    yield shown
         else:
             yield [gr.skip()] * len(event["outputs"])
 
     return event | {"fn": perform, "inputs": [flag, *event["inputs"]]}
 
 
-def shown(draft, link):
-    """A draft as the page shows it: the verse, and the line below it."""
-    return [play_html(draft.text, draft.given, not draft.done), status_html(draft, link)]
-
-
-def buttons(writing):
-    """Generate or Stop, whichever makes sense."""
-    return [gr.update(visible=not writing), gr.update(visible=writing)]
+def shown(progress, link):
+    """What the page shows of it: the verse, the line below it, and what was left out."""
+    verse = play_html(progress.text, progress.given, not progress.done)
+    return [verse, status_html(progress, link), notice_html(progress)]
 
 
 def build_settings():
@@ -269,11 +265,16 @@ def opening_status(library, name):
     return status_line("" if step is None else f"{name}, as it wrote at step {step:,}")
 
 
-def status_html(draft, link):
-    speed = draft.new_chars / max(draft.seconds, 1e-3)
-    told = f"{draft.new_chars:,} characters, {speed:,.0f} a second, seed {draft.seed}"
-    told = f"{link.model}: {told}{', stopped' if draft.stopped else ''}"
-    if not draft.done or draft.stopped:
+def status_html(progress, link):
+    if progress.place:
+        before = f"{progress.place - 1:,} before you" if progress.place > 1 else "you are the next"
+        return status_line(f"{link.model} writes for others; {before}")
+    speed = progress.new_chars / max(progress.seconds, 1e-3)
+    told = f"{progress.new_chars:,} characters, {speed:,.0f} a second, seed {progress.seed}"
+    told = f"{link.model}: {told}{', stopped' if progress.stopped else ''}"
+    if not progress.done and progress.others:
+        told += f"; {progress.others:,} other{'s' if progress.others > 1 else ''} at the same time"
+    if not progress.done or progress.stopped:
         return status_line(told)
     if not (query := link.query()):
         return status_line(f"{told}; too long a prompt for a link")
@@ -290,11 +291,11 @@ def hub_notice_html(notices):
     return f'<div class="notice" role="status">{told}</div>' if told else ""
 
 
-def notice_html(draft):
+def notice_html(progress):
     """Which characters of the prompt were dropped, if any, announced to screen readers."""
-    if not draft.dropped:
+    if not progress.dropped:
         return ""
-    shown = " ".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in draft.dropped[:20])
-    more = " and others" if len(draft.dropped) > 20 else ""
+    shown = " ".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in progress.dropped[:20])
+    more = " and others" if len(progress.dropped) > 20 else ""
     told = f"This player does not know {shown}{more}; left out."
     return f'<p class="notice" role="status">{escape(told)}</p>'

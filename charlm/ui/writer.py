@@ -1,30 +1,35 @@
 """What the page and the API do when somebody asks for text: check, stream, score."""
 
+import asyncio
+import itertools
 import math
 import secrets
 import time
 from dataclasses import dataclass
 
 from charlm import engine
+from charlm.batch import Batch, Stream
 from charlm.config import CharlmError, SampleConfig, require
 
 LONGEST_PROMPT = 10_000  # characters
-MOST_NEW_CHARS = 5_000
+FIRST_SECONDS = 0.04  # until the first characters are shown
 UPDATE_SECONDS = 0.08  # between updates: twelve a second look fluent and cost little
-REST = 3  # while a run trains on this machine: seconds of rest for each second of writing
+UPDATES = 100  # a second, of all texts together; each costs the server about 2 ms
 CORPUS_CHARS, CORPUS_ROWS = 64_000, 64  # of a text written to learn from
 SHOWN = 5  # likeliest characters that a score lists
 
 
 @dataclass(frozen=True)
-class Draft:
-    """A text while it is being written. The first `given` characters are the cleaned prompt."""
+class Progress:
+    """How far a text is that is being written; its first `given` characters are the prompt."""
 
     text: str
     given: int
     dropped: str
     seed: int
-    seconds: float
+    seconds: float  # that it has been written for
+    place: int = 0  # in line before that, from 1; 0 once it was its turn
+    others: int = 0  # texts that the same model writes at the moment, or that wait for it
     done: bool = False
     stopped: bool = False  # done before all characters were written
 
@@ -33,18 +38,18 @@ class Draft:
         return len(self.text) - self.given
 
 
-def sample_config(max_new_chars, temperature, top_k, top_p, min_p, seed):
-    """A SampleConfig within the page's bounds; a seed of -1 is drawn. Raises ConfigError."""
+def sample_config(limits, max_new_chars, temperature, top_k, top_p, min_p, seed):
+    """A SampleConfig within the Limits; a seed of -1 is drawn. Raises ConfigError."""
     config = SampleConfig(
         max_new_chars=whole(max_new_chars),
         temperature=temperature,
         top_k=whole(top_k),
         top_p=top_p,
         min_p=min_p,
-        seed=secrets.randbelow(2**32) if seed == -1 else whole(seed),
+        seed=seeds(1)[0] if seed == -1 else whole(seed),
     )
-    allowed = f"from 1 to {MOST_NEW_CHARS}"
-    require(config.max_new_chars <= MOST_NEW_CHARS, "max_new_chars", max_new_chars, allowed)
+    allowed = f"from 1 to {limits.max_new_chars}"
+    require(config.max_new_chars <= limits.max_new_chars, "max_new_chars", max_new_chars, allowed)
     return config
 
 
@@ -62,35 +67,42 @@ def check_length(name, text):
         )
 
 
-def write(library, prompt, model, config, going=lambda: True, sharing=lambda: False):
-    """Yield Drafts of `prompt` continued by the model of that name, the last one done.
+async def write(library, prompt, model, config, visitor=None, going=lambda: True):
+    """Yield the Progress of `prompt` continued by the model of that name, the last one done.
 
-    It is over when everything is written, or at the next character once `going()` is false. While
-    `sharing()`, it rests after each update, to leave a run that trains its share of the machine.
-    Raises CharlmError for a prompt that is too long or an unknown or unusable model.
+    It is over when everything is written, or soon after `going()` is false or nobody asks for more.
+    Raises CharlmError for a prompt that is too long, an unknown or unusable model, or too many
+    texts at a time.
     """
     check_length("the prompt", prompt)
-    network, tokenizer = library.get(model)
+    player, tokenizer = await asyncio.to_thread(library.engine, model)
     text, dropped = tokenizer.clean(prompt)
-    given, began, stopped = len(text), time.monotonic(), False
+    ids, given = tokenizer.encode(text or tokenizer.opening), len(text)
+    stream, read = player.write(ids, config, visitor), len(ids)
 
-    def draft(**state):
-        return Draft(text, given, dropped, config.seed, time.monotonic() - began, **state)
+    def progress(**state):
+        now = time.monotonic()
+        seconds = now - (stream.began or now)
+        return Progress(text, given, dropped, config.seed, seconds, **state)
 
-    yield draft()
-    shown, burst = began, UPDATE_SECONDS
-    for new_id in engine.decode(network, tokenizer.encode(text or tokenizer.opening), config):
-        text += tokenizer.decode([new_id])
-        if stopped := not going():
-            break
-        if (took := time.monotonic() - shown) > burst:
-            yield draft()
-            burst = UPDATE_SECONDS
-            if sharing():
-                burst /= 2
-                time.sleep(REST * took)
-            shown = time.monotonic()
-    yield draft(done=True, stopped=stopped)
+    try:
+        yield progress()
+        await asyncio.sleep(FIRST_SECONDS)
+        while True:
+            if not going():
+                stream.stopped = True
+            over, others = stream.over, max(0, len(player) - 1)  # before the ids are looked at
+            new_ids = stream.ids[read:]
+            text, read = text + tokenizer.decode(new_ids), read + len(new_ids)
+            if stream.error:
+                raise CharlmError(f"{model} cannot go on: {stream.error}")
+            if over:
+                yield progress(done=True, stopped=not stream.complete)
+                return
+            yield progress(place=player.place(stream), others=others)
+            await asyncio.sleep(max(UPDATE_SECONDS, others / UPDATES))
+    finally:
+        stream.stopped = True
 
 
 def score(library, text, model):
@@ -127,13 +139,21 @@ def write_corpus(library):
     CORPUS_ROWS scenes, written side by side; the text is there when the share is 1.
     """
     network, tokenizer = library.get(library.default())
-    config = SampleConfig(max_new_chars=CORPUS_CHARS // CORPUS_ROWS)
-    seeds = [secrets.randbelow(2**32) for _ in range(CORPUS_ROWS)]
-    columns = []
     opening = tokenizer.encode(tokenizer.opening)
-    for column in engine.decode_rows(network, opening, config, seeds):
-        columns.append(column)
-        if len(columns) % 20 == 0:
-            yield "", len(columns) / config.max_new_chars
-    scenes = (tokenizer.decode(row).strip("\n") for row in zip(*columns, strict=True))
+    configs = (SampleConfig(CORPUS_CHARS // CORPUS_ROWS, seed=s) for s in seeds(CORPUS_ROWS))
+    streams, batch = [Stream(opening, config) for config in configs], Batch(network, CORPUS_ROWS)
+    for stream in streams:
+        batch.add(stream)
+    for step in itertools.count():
+        written = sum(len(stream.ids) - len(opening) for stream in streams)
+        if written == CORPUS_CHARS:
+            break
+        if step % 20 == 0:
+            yield "", written / CORPUS_CHARS
+        batch.step()
+    scenes = (tokenizer.decode(stream.ids[len(opening) :]).strip("\n") for stream in streams)
     yield "\n\n".join(scenes) + "\n", 1.0
+
+
+def seeds(count):
+    return [secrets.randbelow(2**32) for _ in range(count)]
