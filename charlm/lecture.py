@@ -76,3 +76,12 @@ def lecture_step(model, optimizer, ids, config, block_size):
     loss.backward()
     optimizer.step()
     return loss.item()
+
+
+@torch.no_grad()
+def lecture_generate(model, ids, count, block_size):
+    """Continue ids (B, T) by `count` characters: the whole context is read anew for each."""
+    for _ in range(count):
+        logits = model(ids[:, -block_size:])[:, -1]  # (B, V)
+        ids = torch.cat((ids, torch.multinomial(F.softmax(logits, dim=-1), num_samples=1)), dim=1)
+    return ids

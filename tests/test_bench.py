@@ -1,11 +1,14 @@
+import asyncio
 import json
 import subprocess
 
 import pytest
 from conftest import SMALL_FLAGS
 
-from charlm import bench
-from charlm.bench import Cost, measured, steps_to_target, table
+from charlm import batch
+from charlm.bench import beside, generating, serving, training
+from charlm.bench.process import CHECKPOINTS, BenchError, measured
+from charlm.bench.training import Cost, steps_to_target, table
 from charlm.config import PRESETS
 
 START = {"event": "start", "step": 0, "time": 0.0, "data": {}}
@@ -39,23 +42,23 @@ def test_a_command_is_measured():
 
 
 def test_a_command_that_fails_is_no_measurement():
-    with pytest.raises(bench.BenchError, match="ended with status 3"):
+    with pytest.raises(BenchError, match="ended with status 3"):
         measured(["python3", "-c", "raise SystemExit(3)"])
 
 
 def test_the_bench_of_training_prints_a_table(text_file, capsys):
-    bench.bench_train(str(text_file), 2, ["bigram"])
+    training.bench_train(str(text_file), 2, ["bigram"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| the lecture's code", "| bigram"]
     assert "not reached" in lines[3]
-    assert not list(bench.CHECKPOINTS.glob("bench-*"))
+    assert not list(CHECKPOINTS.glob("bench-*"))
 
 
 def test_the_ablation_prints_a_line_for_each_ingredient(text_file, capsys):
     small = "--n-layer 2 --n-embd 16 --block-size 16 --steps 3 --batch-size 2 --compile off"
     lost = {"sense": "--learning-rate 1e30 --grad-clip 0"}
     parts = {"nothing": "", "Muon": "--optimizer adamw"} | lost
-    bench.bench_ablation(str(text_file), {name: f"{small} {parts[name]}" for name in parts})
+    training.bench_ablation(str(text_file), {name: f"{small} {parts[name]}" for name in parts})
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
     assert [line[0] for line in lines] == ["| nothing", "| Muon", "| sense"]
     assert lines[0][3] == "+0.0000" != lines[1][3]
@@ -63,29 +66,63 @@ def test_the_ablation_prints_a_line_for_each_ingredient(text_file, capsys):
 
 
 def test_writing_and_training_at_once_is_measured(text_file, capsys, monkeypatch):
-    monkeypatch.setattr(bench.torch, "set_num_threads", lambda n: None)  # it would stay so
-    bench.bench_beside(str(text_file), ["--steps=100000", *SMALL_FLAGS], rounds=1)
+    monkeypatch.setattr(beside.torch, "set_num_threads", lambda n: None)  # it would stay so
+    beside.bench_beside(str(text_file), ["--steps=100000", *SMALL_FLAGS], rounds=1)
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
     assert [line[0] for line in lines] == ["| shakespeare writes", "| fast trains"]
     assert all(float(line[1].replace(",", "")) > 0 < float(line[3].strip(" |")) for line in lines)
-    assert not list(bench.CHECKPOINTS.glob("bench-*"))
+    assert not list(CHECKPOINTS.glob("bench-*"))
 
 
 def test_a_run_that_ends_too_soon_is_no_measurement(tmp_path):
     process = subprocess.Popen(["true"])
     process.wait()
-    with pytest.raises(bench.BenchError, match="ended too soon, with status 0"):
-        bench.training_speed(process, tmp_path, 0)
+    with pytest.raises(BenchError, match="ended too soon, with status 0"):
+        beside.training_speed(process, tmp_path, 0)
 
 
 def test_a_bundled_run_counts_if_the_preset_made_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "CHECKPOINTS", tmp_path)
-    assert bench.bundled_run("gpt") == []
+    monkeypatch.setattr(training, "CHECKPOINTS", tmp_path)
+    assert training.bundled_run("gpt") == []
     preset, log = PRESETS["gpt"], tmp_path / "gpt" / "run.jsonl"
     config = {"kind": "gpt", "model": vars(preset.model), "training": vars(preset.training)}
     log.parent.mkdir()
     log.write_text(json.dumps(START | {"config": config}) + "\n")
-    assert len(bench.bundled_run("gpt")) == 1
+    assert len(training.bundled_run("gpt")) == 1
     config["training"] = {**config["training"], "steps": 1}
     log.write_text(json.dumps(START | {"config": config}) + "\n")
-    assert bench.bundled_run("gpt") == []
+    assert training.bundled_run("gpt") == []
+
+
+def test_the_bench_of_writing_prints_its_tables(capsys, monkeypatch):
+    monkeypatch.setattr(batch, "PRACTICE", (2, 20))
+    generating.bench_generate(20, [1, 3])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if " | " in line]
+    firsts = ["| streams", "| 1", "| 3", "| one text", "| charlm, one stream"]
+    firsts += ["| charlm, before it has practised", "| the lecture's `generate`"]
+    assert [row[0] for row in rows] == [*firsts, "| transformers' `generate`"]
+    assert [row[2].rstrip(" |") for row in (rows[1], rows[4])] == ["1.0", "1.0"]
+    assert all(float(row[1].replace(",", "")) > 0 for row in (*rows[1:3], *rows[4:]))
+
+
+def test_visitors_of_the_page_are_timed(app):
+    visits, failed, seconds = asyncio.run(serving.crowd(app.url, 3, 50))
+    assert (len(visits), failed) == (3, 0)
+    for visit in visits:
+        assert visit.chars == 50
+        assert 0 < visit.first <= visit.whole < seconds
+    assert serving.memory(app.process.pid) > 50
+
+
+def test_a_visit_that_goes_wrong_is_a_failure(app, capsys):
+    visits, failed, _ = asyncio.run(serving.crowd(app.url, 2, 10**9))
+    assert (visits, failed) == ([], 2)
+    assert "1000000000 is greater than maximum value 2000" in capsys.readouterr().err
+
+
+def test_a_command_that_does_not_serve_is_told():
+    with (
+        pytest.raises(BenchError, match="does not serve: hello"),
+        serving.served(["echo", "hello"]),
+    ):
+        pass

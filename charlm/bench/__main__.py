@@ -1,0 +1,63 @@
+"""The command line of the measurements."""
+
+import argparse
+import json
+import sys
+
+from charlm import bench
+from charlm.bench.beside import bench_beside
+from charlm.bench.generating import bench_generate
+from charlm.bench.serving import bench_serve
+from charlm.bench.training import ABLATIONS, bench_ablation, bench_train, lecture_seconds
+from charlm.config import PRESETS, CharlmError
+
+
+def main():
+    """Measure what the command line says and print it; returns the exit status."""
+    args = parse_arguments()
+    measure = {
+        "train": lambda: bench_train(args.data, args.steps, args.presets),
+        "lecture": lambda: print(json.dumps(lecture_seconds(args.data, args.steps))),
+        "ablation": lambda: bench_ablation(args.data, ABLATIONS),
+        "beside": lambda: bench_beside(args.data),
+        "generate": lambda: bench_generate(args.chars, args.streams),
+        "serve": lambda: bench_serve(args.chars, args.visitors),
+    }
+    try:
+        measure[args.what]()
+    except CharlmError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(prog="python -m charlm.bench", description=bench.__doc__)
+    what = parser.add_subparsers(dest="what", required=True)
+    helps = {
+        "train": "training: the lecture's recipe and the presets",
+        "lecture": "seconds of each of some steps of the lecture's",
+        "ablation": "what each ingredient of `fast` buys",
+        "beside": "writing and training at once, as on the page",
+        "generate": "writing: one stream and many, the lecture's way and transformers'",
+        "serve": "the page with many visitors, and its start",
+    }
+    commands = {name: what.add_parser(name, help=text) for name, text in helps.items()}
+    for name in ("train", "lecture", "ablation", "beside"):
+        told = "the text (default: as for train.py)"
+        commands[name].add_argument("--data", metavar="FILE", help=told)
+    for name in ("train", "lecture"):
+        told = "steps to time (default: 20)"
+        commands[name].add_argument("--steps", type=int, default=20, help=told)
+    commands["train"].add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
+    for name, chars in (("generate", 500), ("serve", 300)):
+        told = f"characters of each text (default: {chars})"
+        commands[name].add_argument("--chars", type=int, default=chars, help=told)
+    many = {"type": int, "nargs": "+", "metavar": "N"}
+    commands["generate"].add_argument("--streams", default=[1, 8, 32, 64, 128], **many)
+    commands["serve"].add_argument("--visitors", default=[1, 10, 50, 100], **many)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""How fast a text is written: alone against the lecture's way and transformers', and in a crowd."""
+
+import resource
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+
+import charlm
+from charlm.batch import Batch, Stream, practise
+from charlm.bench.process import CHECKPOINTS, BenchError
+from charlm.config import SampleConfig
+from charlm.draft import Draft
+from charlm.hub.push import stage
+from charlm.lecture import lecture_generate
+
+PLAYER = CHECKPOINTS / "shakespeare"
+OPENING = "ROMEO:\n"
+ROUNDS = 5
+
+
+def bench_generate(chars, counts):
+    """Measure and print both tables: many streams beside one, then one beside other programs."""
+    model, tokenizer = charlm.load(PLAYER)
+    ids = tokenizer.encode(OPENING)
+    draft = Draft(model.config.vocab_size)
+    for _ in practise(model, draft):
+        pass
+    # seeds that were not practised, and no text twice, as the draft would know it by heart
+    ways = {n: partial(crowd, model, ids, chars, n, draft) for n in counts}
+    seconds = in_turns(ways, first=1000)
+    print("| streams | characters a second in all | times one stream |\n|---|---|---|")
+    for count in counts:
+        ratio = count * seconds[counts[0]] / counts[0] / seconds[count]
+        print(f"| {count} | {count * chars / seconds[count]:,.0f} | {ratio:.1f} |")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(f"\nPeak memory: {peak:,.0f} MB\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        ways = {
+            "charlm, one stream": partial(crowd, model, ids, chars, 1, draft),
+            "charlm, before it has practised": partial(crowd, model, ids, chars, 1, None),
+            "the lecture's `generate`": partial(lecture_way, model, ids, chars),
+            "transformers' `generate`": transformers_way(Path(folder), ids, chars),
+        }
+        seconds = in_turns(ways, first=2000)
+    print("| one text | characters a second | charlm is faster by |\n|---|---|---|")
+    for way in ways:
+        ratio = seconds[way] / seconds["charlm, one stream"]
+        print(f"| {way} | {chars / seconds[way]:,.0f} | {ratio:.1f} |")
+
+
+def in_turns(ways, first):
+    """Median seconds of each of some functions of a seed, which take turns, as machines vary."""
+    seconds = {name: [] for name in ways}
+    for seed in range(first, first + ROUNDS):
+        for name, write in ways.items():
+            began = time.perf_counter()
+            write(seed)
+            seconds[name].append(time.perf_counter() - began)
+    return {name: median(times) for name, times in seconds.items()}
+
+
+def crowd(model, ids, chars, count, draft, seed):
+    """Write so many streams, begun together."""
+    batch = Batch(model, count, draft)
+    for i in range(count):
+        batch.add(Stream(ids, SampleConfig(max_new_chars=chars, seed=seed * 1000 + i)))
+    while batch.writing or batch.reading:
+        batch.step()
+
+
+def lecture_way(model, ids, chars, seed):
+    torch.manual_seed(seed)
+    lecture_generate(model, torch.tensor([ids]), chars, model.config.block_size)
+
+
+def transformers_way(folder, ids, chars):
+    """A function that writes as transformers does, with its cache, from the exported weights."""
+    try:
+        from transformers import AutoModelForCausalLM
+    except ImportError:
+        raise BenchError(
+            "install transformers to be compared with: pip install transformers"
+        ) from None
+    stage(PLAYER, folder, "charlm/bench")
+    model, prompt = AutoModelForCausalLM.from_pretrained(folder), torch.tensor([ids])
+    settings = {"do_sample": True, "temperature": 0.8, "min_new_tokens": chars}
+    return lambda seed: model.generate(
+        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=chars, **settings
+    )

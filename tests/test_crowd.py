@@ -1,0 +1,80 @@
+"""Many visitors at a time, over HTTP, and what one of them sees in a browser."""
+
+import asyncio
+import json
+import random
+import secrets
+import threading
+import time
+
+import httpx
+from conftest import visitor
+from playwright.sync_api import expect
+
+from charlm.bench import serving
+
+VISITORS, CHARS = 200, 1000
+
+
+async def come_and_go(url):
+    """Visitors who leave at some moment: before anything is read, in the middle, or at the end."""
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
+        config = (await client.get("config")).json()
+        rng = random.Random(3)
+
+        async def visit(patience):
+            session = secrets.token_hex(8)
+            await asyncio.sleep(rng.random() * 5)
+            asked = serving.request(config, CHARS, session)
+            (await client.post("gradio_api/queue/join", json=asked)).raise_for_status()
+            address, read = f"gradio_api/queue/data?session_hash={session}", 0
+            async with client.stream("GET", address) as answer:
+                async for line in answer.aiter_lines():
+                    read += bool(line)
+                    if read > patience:
+                        return "left"
+                    message = json.loads(line.removeprefix("data:")) if line else {}
+                    assert message.get("success", True), message
+                    if message.get("msg") == "process_completed":
+                        return "served"
+            return "cut off"
+
+        return await asyncio.gather(
+            *(visit(rng.choice([0, 1, 2, 5, 20, 10**9])) for _ in range(VISITORS))
+        )
+
+
+def test_two_hundred_who_leave_at_random_leave_nothing_behind(app):
+    before = serving.memory(app.process.pid)
+    ends = asyncio.run(come_and_go(app.url))
+    assert set(ends) == {"left", "served"}
+    time.sleep(1)
+    visits, failed, seconds = asyncio.run(serving.crowd(app.url, 1, 100))
+    assert (len(visits), failed) == (1, 0)
+    assert seconds < 5  # nothing is written any more for those who left
+    assert serving.memory(app.process.pid) < before + 400
+    assert "Traceback" not in app.log.read_text()
+
+
+def test_the_page_stays_usable_beside_a_crowd(browser, app):
+    over, crowds = threading.Event(), []
+
+    def come_again():
+        while not over.is_set():
+            crowds.append(asyncio.run(serving.crowd(app.url, 20, CHARS)))
+
+    others = threading.Thread(target=come_again)
+    with visitor(browser, app) as page:
+        expect(page.locator("#write")).to_be_visible(timeout=60_000)
+        others.start()
+        try:
+            for _ in range(3):
+                page.locator("#openings button").first.click()
+                expect(page.locator("#silence")).to_be_visible(timeout=10_000)
+                expect(page.locator("#write")).to_be_visible(timeout=30_000)
+                expect(page.locator("#status")).to_contain_text("500 characters")
+        finally:
+            over.set()
+            others.join()
+    assert [failed for _, failed, _ in crowds] == [0] * len(crowds)
