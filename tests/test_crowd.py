@@ -46,7 +46,7 @@ async def come_and_go(url):
 
 
 def test_two_hundred_who_leave_at_random_leave_nothing_behind(app):
-    before = serving.memory(app.process.pid)
+    before, told = serving.memory(app.process.pid), len(app.log.read_text())
     ends = asyncio.run(come_and_go(app.url))
     assert set(ends) == {"left", "served"}
     time.sleep(1)
@@ -54,7 +54,7 @@ def test_two_hundred_who_leave_at_random_leave_nothing_behind(app):
     assert (len(visits), failed) == (1, 0)
     assert seconds < 5  # nothing is written any more for those who left
     assert serving.memory(app.process.pid) < before + 400
-    assert "Traceback" not in app.log.read_text()
+    assert "Traceback" not in app.log.read_text()[told:]  # others use the page before this
 
 
 def test_the_page_stays_usable_beside_a_crowd(browser, app):

@@ -10,7 +10,7 @@ from statistics import median
 import torch
 
 import charlm
-from charlm.batch import Batch, Stream, practise
+from charlm.batch import DRAFTED, Batch, Stream, practise
 from charlm.bench.process import CHECKPOINTS, BenchError
 from charlm.config import SampleConfig
 from charlm.draft import Draft
@@ -30,12 +30,15 @@ def bench_generate(chars, counts):
     for _ in practise(model, draft):
         pass
     # seeds that were not practised, and no text twice, as the draft would know it by heart
-    ways = {n: partial(crowd, model, ids, chars, n, draft) for n in counts}
+    ways = {n: partial(crowd, model, ids, chars, n, draft) for n in (1, *counts)}
+    ways["unaided"] = partial(crowd, model, ids, chars, 1, None, learned=0)
     seconds = in_turns(ways, first=1000)
-    print("| streams | characters a second in all | times one stream |\n|---|---|---|")
+    print("| streams | characters a second in all | times one stream | times one without guesses |")
+    print("|---|---|---|---|")
     for count in counts:
-        ratio = count * seconds[counts[0]] / counts[0] / seconds[count]
-        print(f"| {count} | {count * chars / seconds[count]:,.0f} | {ratio:.1f} |")
+        cells = [f"{count * chars / seconds[count]:,.0f}"]
+        cells += [f"{count * seconds[one] / seconds[count]:.1f}" for one in (1, "unaided")]
+        print(f"| {count} | {' | '.join(cells)} |")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(f"\nPeak memory: {peak:,.0f} MB\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -63,9 +66,9 @@ def in_turns(ways, first):
     return {name: median(times) for name, times in seconds.items()}
 
 
-def crowd(model, ids, chars, count, draft, seed):
+def crowd(model, ids, chars, count, draft, seed, learned=DRAFTED):
     """Write so many streams, begun together."""
-    batch = Batch(model, count, draft)
+    batch = Batch(model, count, draft, learned)
     for i in range(count):
         batch.add(Stream(ids, SampleConfig(max_new_chars=chars, seed=seed * 1000 + i)))
     while batch.writing or batch.reading:
