@@ -169,7 +169,7 @@ def test_a_run_on_the_hub_is_watched_while_it_goes_on(page, hub, pushed):
     page.get_by_role("tab", name="Watch").click()
     page.locator("#runs label").filter(has_text="bob/live").click()
     expect(page.locator("#run-head")).to_contain_text("bob/live is learning")
-    expect(page.locator("#silence")).not_to_be_visible()
+    expect(page.locator("#stop")).not_to_be_visible()
     hub.add("bob/live", {LOG: pushed[LOG]})
     expect(page.locator("#run-head")).to_contain_text("bob/live has finished", timeout=60_000)
 
