@@ -31,20 +31,20 @@ def settings(**changes):
 
 
 def write(*args):
-    """All Drafts of a text."""
+    """What is told of a text, from its beginning to its end."""
 
     async def collect():
-        return [draft async for draft in writer.write(*args)]
+        return [progress async for progress in writer.write(*args)]
 
     return asyncio.run(collect())
 
 
-def test_drafts_grow_into_what_generate_gives(library):
-    drafts = write(library, "KING:\n", "small-gpt", settings(max_new_chars=400))
-    assert [d.done for d in drafts] == [False] * (len(drafts) - 1) + [True]
-    for a, b in itertools.pairwise(drafts):
+def test_texts_grow_into_what_generate_gives(library):
+    told = write(library, "KING:\n", "small-gpt", settings(max_new_chars=400))
+    assert [one.done for one in told] == [False] * (len(told) - 1) + [True]
+    for a, b in itertools.pairwise(told):
         assert b.text.startswith(a.text)
-    last = drafts[-1]
+    last = told[-1]
     assert (last.given, last.new_chars, last.seed, last.dropped) == (6, 400, 1, "")
     assert last.text == charlm.generate(*library.get("small-gpt"), "KING:\n", 400, seed=1)
 
@@ -59,9 +59,9 @@ def test_it_stops_when_it_is_told_to(library):
 
 def test_who_goes_away_is_not_written_for(library):
     async def leave():
-        drafts = writer.write(library, "", "small-gpt", settings(max_new_chars=5000))
-        await anext(drafts)
-        await drafts.aclose()
+        told = writer.write(library, "", "small-gpt", settings(max_new_chars=5000))
+        await anext(told)
+        await told.aclose()
 
     asyncio.run(leave())
     engine, _ = library.engine("small-gpt")
