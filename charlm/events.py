@@ -17,6 +17,7 @@ class Start:
     parameters: int
     device: str
     precision: str
+    mkl_cbwr: str  # MKL's rounding mode, see rounding.py
     compiled: bool
     notes: tuple[str, ...] = ()
 

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import math
+import os
 import time
 from dataclasses import asdict, dataclass, field
 
@@ -15,6 +16,7 @@ from charlm.data import batch, fold_in
 from charlm.distributed import World
 from charlm.events import End, Eval, Save, Start, Step
 from charlm.optim import lr_scale, make_optimizers
+from charlm.rounding import rounding
 
 COMPILE_FROM = 100  # steps; a shorter run is over before compiling has paid
 
@@ -162,6 +164,7 @@ class Trainer:
             parameters=sum(p.numel() for p in self.model.parameters()),
             device=self.device.type,
             precision=self.precision,
+            mkl_cbwr=rounding(),
             compiled=self.stance == "default",
             notes=tuple(self.notes),
         )
@@ -302,7 +305,14 @@ def windows(ids, block_size, batch_size):
 
 
 def choose_precision(wanted, device):
-    """The precision asked for, and for "auto" the one that this hardware is made for."""
+    """The precision asked for; for "auto", $CHARLM_PRECISION or the one this hardware is made for.
+
+    Raises ConfigError if CHARLM_PRECISION is neither auto, fp32 nor bf16.
+    """
+    if wanted == "auto":
+        wanted = os.environ.get("CHARLM_PRECISION", "").strip() or "auto"
+        allowed = ("auto", "fp32", "bf16")
+        require(wanted in allowed, "CHARLM_PRECISION", wanted, f"one of {', '.join(allowed)}")
     if wanted != "auto":
         return wanted
     if device.type == "cuda":

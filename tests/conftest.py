@@ -19,6 +19,10 @@ from hypothesis import settings
 from loopback_hub import running_hub
 from playwright.sync_api import expect, sync_playwright
 
+# the difference that rounding may make between two ways to compute a loss in the same precision;
+# bfloat16 has eight significant bits
+TOLERANCES = {"fp32": 1e-4, "bf16": 2**-8}
+
 # two threads that wait for each other at every tiny product are a hundred times slower than one
 # on a busy machine; set before torch is imported, and inherited by what the tests start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +35,7 @@ from charlm.config import BigramConfig, GPTConfig, TrainConfig
 from charlm.data import SHA256, read_corpus
 from charlm.hub.push import stage
 from charlm.tokenizer import CharTokenizer
+from charlm.training import choose_precision
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 settings.load_profile("patient")
@@ -68,6 +73,25 @@ SMALL = {"block_size": 16, "n_layer": 2, "n_head": 2, "n_embd": 16}
 SMALL_FLAGS = "--n-layer 2 --attention-every 2 --n-head 2 --n-embd 16 --block-size 16"
 SMALL_FLAGS += " --batch-size 4 --eval-iters 2 --sample-chars 20 --compile off"
 SMALL_FLAGS = SMALL_FLAGS.split()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--precision",
+        choices=["fp32", "bf16"],
+        help="train in this precision where a test leaves the choice to the hardware",
+    )
+
+
+def pytest_configure(config):
+    if precision := config.getoption("--precision"):
+        os.environ["CHARLM_PRECISION"] = precision  # for this process and those that tests start
+
+
+@pytest.fixture(scope="session")
+def tolerance():
+    """The difference that rounding may make in the precision that training uses on this machine."""
+    return TOLERANCES[choose_precision("auto", torch.device("cpu"))]
 
 
 # begun first: one at the end would keep all waiting

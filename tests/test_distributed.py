@@ -66,7 +66,7 @@ def test_every_row_is_one_process_s(size, count):
     assert rows == list(range(count))
 
 
-def test_two_processes_learn_as_one_does(train, torchrun, text_file):
+def test_two_processes_learn_as_one_does(train, torchrun, text_file, tolerance):
     flags = ["--data", text_file, *FLAGS, "--steps", 40, "--eval-interval", 20]
     assert train("--name", "one", *flags).returncode == 0
     pair = torchrun("--name", "two", *flags)
@@ -77,7 +77,7 @@ def test_two_processes_learn_as_one_does(train, torchrun, text_file):
     assert [(e["event"], e["step"]) for e in one] == [(e["event"], e["step"]) for e in two]
     for a, b in zip(one, two, strict=True):
         for loss in {"loss", "train_loss", "val_loss", "val_estimate"} & a.keys():
-            assert b[loss] == pytest.approx(a[loss], abs=1e-4)
+            assert b[loss] == pytest.approx(a[loss], abs=tolerance)
 
 
 @pytest.mark.parametrize("told", ["a worker", "the launcher"])

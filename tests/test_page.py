@@ -121,7 +121,7 @@ def test_an_opening_is_one_click(page):
     assert page.locator("#verse .given").first.text_content() == "first Citien:"
 
 
-def test_a_new_performance_ends_the_one_before(page):
+def test_a_new_request_ends_the_generation_before(page):
     set_length(page, 2000)
     page.locator("#write").click()
     wait_for_text(page, 50)
@@ -131,6 +131,31 @@ def test_a_new_performance_ends_the_one_before(page):
     wait_until_done(page)
     page.wait_for_timeout(500)
     assert len(text_of(page)) == 50
+
+
+def test_an_ended_generation_is_never_shown_after_a_newer_one(page):
+    """Every text that was shown, by the seed of its status line, while requests come quickly."""
+    page.evaluate("""() => {
+        const status = document.querySelector("#status");
+        window.seeds = [];
+        new MutationObserver(() => {
+            const seed = /seed (\\d+)/.exec(status.textContent)?.[1];
+            if (seed && seed !== window.seeds.at(-1)) window.seeds.push(seed);
+        }).observe(status, { childList: true, subtree: true, characterData: true });
+    }""")
+    set_length(page, 2000)
+    prompts = page.locator("#openings button")
+    for i in range(24):
+        prompts.nth(i % 5).click()
+        page.wait_for_timeout(37 * (i % 7))
+    prompts.nth(3).click()
+    expect(page.locator("#prompt textarea")).to_have_value("First Citizen:\n")
+    wait_until_done(page)
+    page.wait_for_timeout(500)
+    assert text_of(page).startswith("first Citien:")
+    seeds = page.evaluate("window.seeds")
+    assert len(seeds) > 3
+    assert len(seeds) == len(set(seeds)), "an older text came back"
 
 
 def test_what_is_typed_is_never_run(page):

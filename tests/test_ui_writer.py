@@ -50,8 +50,8 @@ def test_texts_grow_into_what_generate_gives(library):
 
 
 def test_it_stops_when_it_is_told_to(library):
-    going = iter([True, True, False]).__next__
-    *_, last = write(library, "", "small-gpt", settings(max_new_chars=5000), "ann", going)
+    stop_requested = iter([False, False, True]).__next__
+    *_, last = write(library, "", "small-gpt", settings(max_new_chars=5000), "ann", stop_requested)
     assert last.done
     assert last.stopped
     assert 0 < last.new_chars < 5000

@@ -20,6 +20,7 @@ import httpx
 from gradio_client.utils import apply_diff
 
 from charlm.bench.process import REPOSITORY, BenchError
+from charlm.ui.events import GENERATE_EVENT
 
 PATIENCE = 120  # seconds
 WRITTEN = re.compile(r"([\d,]+) characters")  # in the line below the verse
@@ -153,15 +154,14 @@ async def visit(client, config, chars):
 
 
 def request(config, chars, session):
-    """What a browser sends when the button is pressed on a page on which nothing else was done."""
+    """What a browser sends when a text is asked for on a page on which nothing else was done."""
     parts = {part["id"]: part["props"] for part in config["components"]}
-    (button,) = (i for i, props in parts.items() if props.get("elem_id") == "write")
-    event = next(e for e in config["dependencies"] if [button, "click"] in e["targets"])
+    event = next(e for e in config["dependencies"] if e["api_name"] == GENERATE_EVENT)
     data = [parts[i].get("value") for i in event["inputs"]]
     (length,) = (n for n, i in enumerate(event["inputs"]) if parts[i].get("label") == "Length")
     data[length] = chars
     asked = {"data": data, "fn_index": event["id"], "session_hash": session}
-    return asked | {"event_data": None, "trigger_id": button}
+    return asked | {"event_data": None, "trigger_id": event["targets"][0][0]}
 
 
 def memory(pid):

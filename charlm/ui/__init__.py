@@ -48,12 +48,12 @@ def build(directory, model=None, limits=None, trainer=None):
         timer = gr.Timer(watch.TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play") as play_tab:
-                desk, performance = play.build(library, default)
+                desk, requests = play.build(library, default)
             with gr.Tab("Watch", id="watch") as watch_tab:
                 watch.build(board, library, timer, watch_tab)
         api.add_endpoints(library, default, board)
         zerogpu.declare()
-        opening.connect(page, library, default, desk, performance, tabs)
+        opening.connect(page, library, default, desk, requests, tabs)
         # a model that was trained since is there for whoever comes back to the page
         play_tab.select(partial(model_names, library), None, desk.model, **QUIET)
         for tab, active in ((play_tab, "false"), (watch_tab, "true")):

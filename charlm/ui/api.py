@@ -125,4 +125,9 @@ def clear_errors():
     try:
         yield
     except CharlmError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        raise error_for_visitor(error) from None
+
+
+def error_for_visitor(error):
+    """A CharlmError as the gr.Error that shows its sentence."""
+    return gr.Error(str(error), print_exception=False)

@@ -4,3 +4,5 @@
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # the same for one that may wait for the Hub, in the queue for a while
 SLOW = QUIET | {"queue": True, "concurrency_limit": 8}
+# the event of the Play tab that generates, as the page's config names it
+GENERATE_EVENT = "generate_event"

@@ -8,13 +8,13 @@ from charlm.ui import play
 from charlm.ui.events import QUIET, SLOW
 
 
-def connect(page, library, default, desk, performance, tabs):
+def connect(page, library, default, desk, requests, tabs):
     """Have `page` open as its address says, and write what a link asks for."""
-    opened = gr.State(False)  # whether there is a link, and what it asks for can be done
-    outputs = [desk.hub_notice, desk.model, desk.blurb, desk.prompt, *desk.settings, opened]
+    outputs = [desk.hub_notice, desk.model, desk.blurb, desk.prompt, *desk.settings]
+    outputs.append(requests.wanted)
 
     def begin(request: gr.Request):
-        update = dict.fromkeys(outputs, gr.skip())
+        update = dict.fromkeys(outputs, gr.skip()) | {requests.wanted: False}
 
         def told(*notices):
             notice = play.hub_notice_html([*library.notices(), *notices])
@@ -38,12 +38,11 @@ def connect(page, library, default, desk, performance, tabs):
             return
         update[desk.model] = gr.update(choices=library.names(), value=name)
         update[desk.blurb] = play.portrait_html(library, name)
-        update[opened] = True
+        update[requests.wanted] = True
         yield told(notice)
 
     page.load(open_tab, None, tabs, **QUIET)
-    begun = page.load(begin, None, outputs, **SLOW)
-    begun.then(**play.only_if(opened, performance))
+    page.load(begin, None, outputs, **SLOW).then(**requests.event)
 
 
 def open_tab(request: gr.Request):

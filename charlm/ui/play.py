@@ -1,5 +1,6 @@
 """The Play tab: a prompt, a choice of models, and a page of verse that is written as you watch."""
 
+import threading
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,8 +10,8 @@ import gradio as gr
 
 from charlm.config import CharlmError, SampleConfig, notes_of
 from charlm.ui import writer
-from charlm.ui.api import clear_errors
-from charlm.ui.events import SLOW
+from charlm.ui.api import error_for_visitor
+from charlm.ui.events import GENERATE_EVENT, QUIET, SLOW
 from charlm.ui.link import NUMBERS, Link
 from charlm.ui.verse import play_html
 
@@ -44,29 +45,30 @@ class Desk:
     settings: list
 
 
-class Turns:
-    """Who writes for which visitor: a new performance ends the one before it."""
+class InFlight:
+    """The generation that each session has in flight, so that Stop or a newer request ends it."""
 
     def __init__(self):
-        self._latest = {}  # session -> the performance that may go on
+        self._stops = {}  # session -> the threading.Event that ends its generation
 
-    def take(self, session, turn):
-        self._latest[session] = turn
+    def begin(self, session):
+        """End the session's generation; returns the Event that ends the one that begins now."""
+        self.stop(session)
+        self._stops[session] = stop = threading.Event()
+        return stop
 
-    def holds(self, session, turn):
-        return self._latest.get(session) is turn
+    def stop(self, session):
+        if stop := self._stops.pop(session, None):
+            stop.set()
 
-    def superseded(self, session, turn):
-        return self._latest.get(session, turn) is not turn
-
-    def end(self, session, turn=None):
-        """End this turn; without one, whichever there is."""
-        if turn is None or self.holds(session, turn):
-            self._latest.pop(session, None)
+    def end(self, session, stop):
+        """Forget the generation that `stop` ends, which is over."""
+        if self._stops.get(session) is stop:
+            del self._stops[session]
 
 
 def build(library, default):
-    """The tab, in the Blocks being built; returns its Desk, and the arguments of its event."""
+    """The tab, in the Blocks being built; returns its Desk and its Requests."""
     with gr.Row(elem_id="play"):
         with gr.Column(scale=2, min_width=300, elem_id="desk"):
             desk = build_desk(library, default)
@@ -118,64 +120,93 @@ def build_chips():
 
 
 def connect(library, desk, verse, status):
-    """What happens when; returns the arguments of the event that writes."""
-    turns = Turns()
-
-    async def perform(request: gr.Request, prompt, model, *settings):
-        session, turn = request.session_hash, object()
-        with clear_errors():
-            config = writer.sample_config(library.limits, *settings)
-            going = partial(turns.holds, session, turn)
-            writing = writer.write(library, prompt, model, config, session, going)
-        async with aclosing(writing):
-            with clear_errors():
-                progress = await anext(writing)  # bad input ends here, and what is written goes on
-                numbers = dict(zip(NUMBERS, settings, strict=True)) | {"seed": progress.seed}
-                link = Link(prompt, model, library.revision(model), tuple(numbers.values()))
-            turns.take(session, turn)
-            try:
-                with clear_errors():
-                    async for progress in writing:
-                        if turns.superseded(session, turn):
-                            return
-                        yield shown(progress, link)
-            except gr.Error:
-                yield shown(replace(progress, done=True, stopped=True), link)
-                raise
-            finally:
-                turns.end(session, turn)
-
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    performance = {
-        "fn": perform,
-        "inputs": [desk.prompt, desk.model, *desk.settings],
-        # plain values for few components, as they are: that is most of what an update costs
-        "outputs": [verse, status, desk.notice],
-        "postprocess": False,
-        "concurrency_limit": None,
-        "trigger_mode": "multiple",
-        **quiet,
-    }
-    gr.on([desk.start.click, desk.prompt.submit], **performance)
+    """Connect the events; returns Requests, by which other events ask for a text."""
+    requests = Requests(gr.Number(0, visible="hidden", precision=0), gr.State(True), InFlight())
+    connect_generation(library, desk, requests, [verse, status, desk.notice])
+    gr.on([desk.start.click, desk.prompt.submit], **requests.event)
     for chip, words in zip(desk.chips, OPENINGS.values(), strict=True):
-        chosen = chip.click(partial(str, words), None, desk.prompt, queue=False, **quiet)
-        chosen.then(**performance)
+        chip.click(partial(str, words), None, desk.prompt, **QUIET).then(**requests.event)
     portrait = partial(portrait_html, library)
-    picked = desk.model.input(portrait, desk.model, desk.blurb, queue=False, **quiet)
-    picked.then(**performance)
+    desk.model.input(portrait, desk.model, desk.blurb, **QUIET).then(**requests.event)
 
     def stop(request: gr.Request):
-        turns.end(request.session_hash)
+        requests.in_flight.stop(request.session_hash)
 
-    desk.stop.click(stop, None, None, queue=False, **quiet)
+    desk.stop.click(stop, None, None, **QUIET)
     if desk.source:
-        connect_source(library, desk, performance)
-    return performance
+        connect_source(library, desk, requests)
+    return requests
 
 
-def connect_source(library, desk, performance):
+@dataclass(frozen=True)
+class Requests:
+    """How events ask for a text: each request ends the one in flight and changes `count`.
+
+    The change triggers the one event that generates. The browser starts it again only when the
+    generation before has ended (`always_last`), so the last update of an ended generation can
+    never be shown after a newer one began.
+    """
+
+    count: gr.Number  # not a gr.State, whose changes only queued events tell the browser
+    wanted: gr.State  # False if the event before, which was to prepare the request, failed
+    in_flight: InFlight
+
+    @property
+    def event(self):
+        """The arguments of an event that requests a text."""
+        inputs = [self.count, self.wanted]
+        return {
+            "fn": self._request,
+            "inputs": inputs,
+            "outputs": [self.count, self.wanted],
+            **QUIET,
+        }
+
+    def _request(self, request: gr.Request, count, wanted):
+        if wanted:
+            self.in_flight.stop(request.session_hash)
+        return count + wanted, True
+
+
+def connect_generation(library, desk, requests, outputs):
+    """Connect the event that generates, triggered by a change of `requests.count`."""
+    in_flight = requests.in_flight
+
+    async def generate(request: gr.Request, prompt, model, *settings):
+        session, progress = request.session_hash, None
+        stop = in_flight.begin(session)
+        try:
+            config = writer.sample_config(library.limits, *settings)
+            numbers = dict(zip(NUMBERS, settings, strict=True)) | {"seed": config.seed}
+            link = Link(prompt, model, library.revision(model), tuple(numbers.values()))
+            writing = writer.write(library, prompt, model, config, session, stop.is_set)
+            async with aclosing(writing):
+                async for progress in writing:
+                    yield shown(progress, link)
+        except CharlmError as error:
+            if progress:  # what was written stays
+                yield shown(replace(progress, done=True, stopped=True), link)
+            if not stop.is_set():
+                raise error_for_visitor(error) from None
+        finally:
+            in_flight.end(session, stop)
+
+    requests.count.change(
+        generate,
+        [desk.prompt, desk.model, *desk.settings],
+        outputs,
+        # plain values for few components, as they are: that is most of what an update costs
+        postprocess=False,
+        concurrency_limit=None,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_name=GENERATE_EVENT,
+        api_visibility="private",
+    )
+
+
+def connect_source(library, desk, requests):
     """Fetch a Hub model, saying so, and let it write when it is here."""
-    here = gr.State(False)
 
     def fetch(source):
         skip = gr.skip()
@@ -189,23 +220,9 @@ def connect_source(library, desk, performance):
         notice, blurb = hub_notice_html(library.notices()), portrait_html(library, name)
         yield [notice, picked, blurb, "", True]
 
-    outputs = [desk.hub_notice, desk.model, desk.blurb, desk.source, here]
+    outputs = [desk.hub_notice, desk.model, desk.blurb, desk.source, requests.wanted]
     fetched = desk.source.submit(fetch, desk.source, outputs, trigger_mode="multiple", **SLOW)
-    fetched.then(**only_if(here, performance))
-
-
-def only_if(flag, event):
-    """The arguments of an event that does what `event` does if a gr.State is true."""
-
-    async def perform(request: gr.Request, flag, *inputs):
-        if flag:
-            async with aclosing(event["fn"](request, *inputs)) as performance:
-                async for shown in performance:
-                    yield shown
-        else:
-            yield [gr.skip()] * len(event["outputs"])
-
-    return event | {"fn": perform, "inputs": [flag, *event["inputs"]]}
+    fetched.then(**requests.event)
 
 
 def shown(progress, link):

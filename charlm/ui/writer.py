@@ -67,10 +67,10 @@ def check_length(name, text):
         )
 
 
-async def write(library, prompt, model, config, visitor=None, going=lambda: True):
+async def write(library, prompt, model, config, visitor=None, stop_requested=lambda: False):
     """Yield the Progress of `prompt` continued by the model of that name, the last one done.
 
-    It is over when everything is written, or soon after `going()` is false or nobody asks for more.
+    It ends when everything is written, or soon after `stop_requested()` or when nobody reads on.
     Raises CharlmError for a prompt that is too long, an unknown or unusable model, or too many
     texts at a time.
     """
@@ -89,7 +89,7 @@ async def write(library, prompt, model, config, visitor=None, going=lambda: True
         yield progress()
         await asyncio.sleep(FIRST_SECONDS)
         while True:
-            if not going():
+            if stop_requested():
                 stream.stopped = True
             over, others = stream.over, max(0, len(player) - 1)  # before the ids are looked at
             new_ids = stream.ids[read:]
