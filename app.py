@@ -6,13 +6,14 @@ import os
 import sys
 from pathlib import Path
 
-from charlm import home
-from charlm.config import CharlmError
+from charlm.errors import CharlmError
+from charlm.hub.client import HubError
 from charlm.hub.pull import send_no_telemetry
-from charlm.hub.push import HubError
 from charlm.hub.space import deploy
-from charlm.limits import Limits
-from charlm.ui import build, look
+from charlm.runs import paths as home
+from charlm.serving.limits import Limits
+from charlm.ui import build
+from charlm.ui import theme as look
 
 HERE = Path(__file__).parent
 

@@ -14,12 +14,19 @@ import threading
 from pathlib import Path
 
 import charlm
-from charlm import checkpoint, distributed, home, runlog, runs
-from charlm.config import PRESETS, CharlmError, GPTConfig, TrainConfig, pick
-from charlm.events import Sample
-from charlm.hub.push import HubError, Pusher, check_login, push
-from charlm.plan import choose_device, find_run, new_run, resume_run
-from charlm.screen import Screen
+from charlm.config import GPTConfig, TrainConfig, pick
+from charlm.errors import CharlmError
+from charlm.hub.client import HubError, check_login
+from charlm.hub.push import Pusher, push
+from charlm.presets import PRESETS
+from charlm.runs import log as runlog
+from charlm.runs import paths as home
+from charlm.runs import resume
+from charlm.runs import status as runs
+from charlm.runs.setup import choose_device, find_run, new_run, resume_run
+from charlm.training import distributed
+from charlm.training.events import Sample
+from charlm.training.terminal import Screen
 
 FROM_THE_TEXT = {"vocab_size"}  # the one option that nobody sets
 
@@ -195,7 +202,7 @@ def train(run, log, args):
                 if event.event == "eval" and trainer.config.sample_chars:
                     tell(write_sample(run, event.step))
                 elif event.event == "save":
-                    checkpoint.save_progress(run.directory, trainer, log, run.data_path)
+                    resume.save_progress(run.directory, trainer, log, run.data_path)
                     if ask_to_push:
                         ask_to_push(event.step)
         except (OSError, MemoryError, RuntimeError, CharlmError) as error:

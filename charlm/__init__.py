@@ -12,9 +12,9 @@ from charlm.rounding import use_strict_rounding
 use_strict_rounding()
 
 MODULES = {
-    "GPT": "charlm.gpt",
-    "BigramLM": "charlm.bigram",
-    "CharTokenizer": "charlm.tokenizer",
+    "GPT": "charlm.models.gpt",
+    "BigramLM": "charlm.models.bigram",
+    "CharTokenizer": "charlm.data.corpus.tokenizer",
     "generate": "charlm.api",
     "load": "charlm.hub.pull",
     "stream": "charlm.api",

@@ -4,8 +4,8 @@ import itertools
 import secrets
 import warnings
 
-from charlm import engine
 from charlm.config import SampleConfig
+from charlm.generation import engine
 
 
 def generate(model, tokenizer, prompt, *args, **settings):

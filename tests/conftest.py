@@ -19,6 +19,8 @@ from hypothesis import settings
 from loopback_hub import running_hub
 from playwright.sync_api import expect, sync_playwright
 
+from charlm.runs import resume
+
 # the difference that rounding may make between two ways to compute a loss in the same precision;
 # bfloat16 has eight significant bits
 TOLERANCES = {"fp32": 1e-4, "bf16": 2**-8}
@@ -30,12 +32,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 import train as train_script
-from charlm import checkpoint
 from charlm.config import BigramConfig, GPTConfig, TrainConfig
-from charlm.data import SHA256, read_corpus
+from charlm.data.corpus import SHA256, read_corpus
+from charlm.data.tokenizer import CharTokenizer
 from charlm.hub.push import stage
-from charlm.tokenizer import CharTokenizer
-from charlm.training import choose_precision
+from charlm.models import checkpoint
+from charlm.training.trainer import choose_precision
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 settings.load_profile("patient")
@@ -175,7 +177,7 @@ def model_directory(tmp_path, tokenizer):
     description = describe("today", tokenizer.vocab_size)
     directory = tmp_path / "models" / "small"
     directory.parent.mkdir()
-    checkpoint.create(directory, description, make_model("today", tokenizer.vocab_size), tokenizer)
+    resume.create(directory, description, make_model("today", tokenizer.vocab_size), tokenizer)
     return directory
 
 

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from charlm.baselines import LECTURE_LOSS, baselines, reference_losses
-from charlm.data import SHA256
-from charlm.tokenizer import CharTokenizer
+from charlm.data.baselines import LECTURE_LOSS, baselines, reference_losses
+from charlm.data.corpus import SHA256
+from charlm.data.tokenizer import CharTokenizer
 
 
 def test_they_are_what_counting_by_hand_gives():

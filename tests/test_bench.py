@@ -5,11 +5,11 @@ import subprocess
 import pytest
 from conftest import SMALL_FLAGS
 
-from charlm import batch
 from charlm.bench import beside, generating, serving, training
 from charlm.bench.process import CHECKPOINTS, BenchError, measured
 from charlm.bench.training import Cost, steps_to_target, table
-from charlm.config import PRESETS
+from charlm.generation import batch
+from charlm.presets import PRESETS
 
 START = {"event": "start", "step": 0, "time": 0.0, "data": {}}
 

@@ -1,7 +1,7 @@
 import torch
 
-from charlm.bigram import BigramLM
 from charlm.config import BigramConfig
+from charlm.models.bigram import BigramLM
 
 
 def test_only_the_last_character_counts():

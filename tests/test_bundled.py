@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from conftest import REPOSITORY
 
 import charlm
-from charlm import checkpoint, runlog
-from charlm.data import SHA256
-from charlm.training import windows
+from charlm.data.batches import windows
+from charlm.data.corpus import SHA256
+from charlm.models import checkpoint
+from charlm.runs import log as runlog
 
 BUNDLED = {"bigram": 2.52, "gpt": 1.56, "shakespeare": 1.44}  # nats a character to stay below
 FILES = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "run.jsonl"}

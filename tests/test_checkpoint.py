@@ -6,10 +6,11 @@ import safetensors.torch
 import torch
 from conftest import describe, make_model, small_training
 
-from charlm import checkpoint
-from charlm.checkpoint import CheckpointError
-from charlm.runlog import RunLog
-from charlm.training import Trainer
+from charlm.models import checkpoint
+from charlm.models.checkpoint import CheckpointError
+from charlm.runs import resume
+from charlm.runs.log import RunLog
+from charlm.training.trainer import Trainer
 
 
 @pytest.mark.parametrize("name", ["bigram", "lecture", "today"])
@@ -18,7 +19,7 @@ def test_a_saved_model_loads_as_it_was(tmp_path, tokenizer, name):
         describe(name, tokenizer.vocab_size),
         make_model(name, tokenizer.vocab_size),
     )
-    checkpoint.create(tmp_path / "m", description, model, tokenizer)
+    resume.create(tmp_path / "m", description, model, tokenizer)
     loaded, loaded_tokenizer = checkpoint.load(tmp_path / "m")
     assert loaded_tokenizer.chars == tokenizer.chars
     assert loaded.config == model.config
@@ -113,7 +114,7 @@ def test_a_new_run_never_replaces_an_old_one(model_directory, tokenizer):
     description, model = describe("today", tokenizer.vocab_size), make_model("today", 11)
     before = (model_directory / checkpoint.WEIGHTS).read_bytes()
     with pytest.raises(FileExistsError):
-        checkpoint.create(model_directory, description, model, tokenizer)
+        resume.create(model_directory, description, model, tokenizer)
     assert (model_directory / checkpoint.WEIGHTS).read_bytes() == before
     assert [p.name for p in model_directory.parent.iterdir()] == ["small"]
 
@@ -121,14 +122,14 @@ def test_a_new_run_never_replaces_an_old_one(model_directory, tokenizer):
 def test_progress_is_saved_and_loaded(model_directory, corpus, tokenizer):
     model = describe("today", tokenizer.vocab_size).build()
     trainer = Trainer(small_training(), model, corpus, tokenizer)
-    assert checkpoint.load_progress(model_directory) == checkpoint.Progress(None, 0, None)
+    assert resume.load_progress(model_directory) == resume.Progress(None, 0, None)
     with RunLog(model_directory) as log:
         for event in trainer.events():
             log.append(event)
             if event.event == "save":
-                checkpoint.save_progress(model_directory, trainer, log, "some/text.txt")
+                resume.save_progress(model_directory, trainer, log, "some/text.txt")
                 size = log.size
-    progress = checkpoint.load_progress(model_directory)
+    progress = resume.load_progress(model_directory)
     assert (progress.state.step, progress.log_size) == (12, size)
     assert progress.data_path == "some/text.txt"
     state = trainer.state()
@@ -139,15 +140,15 @@ def test_progress_is_saved_and_loaded(model_directory, corpus, tokenizer):
 
     damage(model_directory / "resume", files[1], lambda raw: raw[:100])
     with pytest.raises(CheckpointError, match=r"step-00000012\.safetensors is damaged"):
-        checkpoint.load_progress(model_directory)
+        resume.load_progress(model_directory)
     shutil.rmtree(model_directory / "resume")
     with pytest.raises(CheckpointError, match="no resume/ state, so its training cannot go on"):
-        checkpoint.load_progress(model_directory)
+        resume.load_progress(model_directory)
 
 
 def test_what_a_killed_process_left_is_swept_away(model_directory):
     before = sorted(model_directory.rglob("*"))
     (model_directory / ".model.safetensors.99.tmp").write_bytes(b"half")
     (model_directory / "resume" / ".state.json.99.tmp").write_bytes(b"half")
-    checkpoint.sweep(model_directory)
+    resume.sweep(model_directory)
     assert sorted(model_directory.rglob("*")) == before

@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from charlm.config import PRESETS, BigramConfig, ConfigError, GPTConfig, SampleConfig, TrainConfig
+from charlm.config import BigramConfig, ConfigError, GPTConfig, SampleConfig, TrainConfig
+from charlm.presets import PRESETS
 
 
 @pytest.mark.parametrize(

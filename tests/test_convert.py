@@ -5,9 +5,17 @@ import pytest
 import torch
 from conftest import LECTURE, describe, make_model
 
-from charlm import checkpoint, runlog
-from charlm.convert import ConvertError, family, from_transformers, portable, to_transformers
 from charlm.hub.push import stage
+from charlm.models import checkpoint
+from charlm.models.transformers_format import (
+    ConvertError,
+    family,
+    from_transformers,
+    portable,
+    to_transformers,
+)
+from charlm.runs import log as runlog
+from charlm.runs import resume
 
 V = 11
 
@@ -84,7 +92,7 @@ def test_what_is_pushed_loads_by_name_alone(name, tokenizer, corpus, tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     model = make_model(name, tokenizer.vocab_size, n_embd=64)
     description = describe(name, tokenizer.vocab_size, n_embd=64)
-    checkpoint.create(ours, description, model, tokenizer)
+    resume.create(ours, description, model, tokenizer)
     (ours / runlog.FILE).touch()
     theirs.mkdir()
     stage(ours, theirs, "ann/ours")

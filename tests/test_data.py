@@ -8,9 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm import data
-from charlm.data import DataError, batch, fold_in, load_corpus, read_corpus
-from charlm.tokenizer import CharTokenizer
+from charlm.data import corpus as data
+from charlm.data.batches import batch
+from charlm.data.corpus import DataError, load_corpus, read_corpus
+from charlm.data.tokenizer import CharTokenizer
+from charlm.rng import fold_in
 
 
 @pytest.mark.parametrize(

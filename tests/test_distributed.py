@@ -9,8 +9,8 @@ import time
 import pytest
 from conftest import SMALL_FLAGS
 
-from charlm import runlog
-from charlm.distributed import World
+from charlm.runs import log as runlog
+from charlm.training.distributed import World
 
 # five rows of a batch for two processes: two and three
 FLAGS = [*SMALL_FLAGS, "--batch-size", "5", "--dropout", "0.2", "--log-interval", "1"]

@@ -3,12 +3,12 @@ from conftest import make_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm import batch as batches
-from charlm import draft as drafts
-from charlm.batch import Batch, Stream, practise, right
 from charlm.config import SampleConfig
-from charlm.draft import Draft
-from charlm.sampling import choose
+from charlm.generation import batch as batches
+from charlm.generation import ngram_draft as drafts
+from charlm.generation.batch import Batch, Stream, practise, right
+from charlm.generation.ngram_draft import Draft
+from charlm.generation.sampling import choose
 
 SHARES = [[0.25, 0.5, 1.0], [0.0, 0.0, 1.0], [0.5, 1.0, 1.0]]
 

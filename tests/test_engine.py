@@ -8,12 +8,12 @@ from conftest import make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm import batch as batches
-from charlm import decoder, engine
-from charlm.batch import Batch, Stream, context_start
 from charlm.config import SampleConfig
-from charlm.engine import Engine, EngineError
-from charlm.limits import Limits
+from charlm.generation import batch as batches
+from charlm.generation import decoder, engine
+from charlm.generation.batch import Batch, Stream, context_start
+from charlm.generation.engine import Engine, EngineError
+from charlm.serving.limits import Limits
 
 V = 11
 MODELS = {name: make_model(name, V) for name in ("bigram", "lecture", "today")}

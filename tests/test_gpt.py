@@ -5,8 +5,11 @@ import torch
 import torch.nn.functional as F
 from conftest import LECTURE, make_model
 
-from charlm.config import PRESETS, GPTConfig
-from charlm.gpt import GPT, dropout, mix, rotary_angles, rotate
+from charlm.config import GPTConfig
+from charlm.models.gpt import GPT
+from charlm.models.positions import rotary_angles, rotate
+from charlm.presets import PRESETS
+from charlm.rng import dropout, mix
 
 V = 11
 

@@ -12,12 +12,17 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, make_text
 
-from charlm import data, jobfile, jobs, runlog, runs
-from charlm.config import CharlmError, ConfigError
-from charlm.data import DataError
-from charlm.jobs import JobError, Jobs
-from charlm.limits import Limits
-from charlm.process import BACK
+from charlm.config import ConfigError
+from charlm.data import corpus as data
+from charlm.data.corpus import DataError
+from charlm.errors import CharlmError
+from charlm.runs import log as runlog
+from charlm.runs import status as runs
+from charlm.serving import job as jobfile
+from charlm.serving import job_queue as jobs
+from charlm.serving.job_queue import JobError, Jobs
+from charlm.serving.limits import Limits
+from charlm.serving.process import BACK
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the locks and signals of POSIX")
 TEXT = make_text()
@@ -165,9 +170,9 @@ def test_trainers_killed_at_any_moment(line):
 
 SERVER = """
 import sys, time
-from charlm.jobs import Jobs
-from charlm.limits import Limits
-from charlm.process import BACK
+from charlm.serving.job_queue import Jobs
+from charlm.serving.limits import Limits
+from charlm.serving.process import BACK
 line = Jobs(sys.argv[1], Limits())
 line.wake()
 print("served", flush=True)

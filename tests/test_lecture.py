@@ -1,9 +1,10 @@
 import torch
 from conftest import make_model
 
-from charlm.config import PRESETS, TrainConfig
-from charlm.gpt import GPT
-from charlm.lecture import LectureGPT, lecture_step
+from charlm.bench.lecture import LectureGPT, lecture_step
+from charlm.config import TrainConfig
+from charlm.models.gpt import GPT
+from charlm.presets import PRESETS
 
 V = 11
 

@@ -3,7 +3,7 @@ import torch
 from conftest import make_model, small_training
 
 from charlm.config import TrainConfig
-from charlm.optim import AdamW, Muon, lr_scale, make_group, make_optimizers, orthogonalize
+from charlm.training.optim import AdamW, Muon, lr_scale, make_group, make_optimizers, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(4, 16, 16), (3, 8, 32), (3, 32, 8)])

@@ -13,8 +13,8 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
 
-from charlm import checkpoint
-from charlm.runlog import FILE as LOG
+from charlm.models import checkpoint
+from charlm.runs.log import FILE as LOG
 
 REPO = "ann/player"
 GUEST = "#guest-name textarea"
@@ -203,8 +203,8 @@ START = """
 import json, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from charlm.hub.follow import Followed
-from charlm.limits import Limits
-from charlm.ui.library import Library
+from charlm.serving.limits import Limits
+from charlm.serving.library import Library
 def start(source):
     began = time.monotonic()
     library = Library(sys.argv[1], Followed(), Limits(), source)

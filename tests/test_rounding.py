@@ -11,8 +11,8 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from charlm import runlog
 from charlm.rounding import rounding, strict_mode, use_strict_rounding
+from charlm.runs import log as runlog
 
 STRICT = 2**16  # the flag in what MKL gives as its mode
 # shapes of the preset `fast`, in which runs were seen to differ, and little of everything else

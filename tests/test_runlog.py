@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from charlm.events import End, Eval, Sample, Step
-from charlm.runlog import FILE, RunLog, RunLogError, is_held, read, tail
+from charlm.runs.log import FILE, RunLog, RunLogError, is_held, read, tail
+from charlm.training.events import End, Eval, Sample, Step
 
 
 def step(n):

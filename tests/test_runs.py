@@ -8,9 +8,11 @@ import time
 import pytest
 from conftest import SMALL_FLAGS
 
-from charlm import runlog, runs
-from charlm.config import CharlmError, ConfigError
-from charlm.events import End, Eval, Sample, Step
+from charlm.config import ConfigError
+from charlm.errors import CharlmError
+from charlm.runs import log as runlog
+from charlm.runs import status as runs
+from charlm.training.events import End, Eval, Sample, Step
 
 
 def test_a_finished_run(trained):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.config import SampleConfig
-from charlm.sampling import (
+from charlm.generation.sampling import (
     Settings,
     choose,
     distribution,
@@ -15,8 +15,8 @@ from charlm.sampling import (
     keep_top_p,
     scale,
     share_out,
-    uniform,
 )
+from charlm.rng import uniform
 
 LOGITS = torch.log(torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]]))
 

@@ -14,7 +14,7 @@ from conftest import REPOSITORY, App, make_text, paste, visitor
 from gradio_client import Client
 from playwright.sync_api import expect
 
-from charlm.config import CharlmError
+from charlm.errors import CharlmError
 from charlm.hub.space import started_with
 
 SPACE = "ann/charlm"

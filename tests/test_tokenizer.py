@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from charlm.tokenizer import CharTokenizer
+from charlm.data.tokenizer import CharTokenizer
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 SHAKESPEARE_LIKE = CharTokenizer.fit(

@@ -11,7 +11,8 @@ import pytest
 from conftest import SMALL_FLAGS, CommandLine
 
 import charlm
-from charlm import checkpoint, runlog
+from charlm.models import checkpoint
+from charlm.runs import log as runlog
 
 LONG = [*SMALL_FLAGS, "--steps", 400, "--eval-interval", 20, "--log-interval", 5]
 

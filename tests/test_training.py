@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from conftest import SMALL, describe, make_model, small_training
 
 from charlm.config import ConfigError
-from charlm.data import DataError
-from charlm.distributed import World
-from charlm.training import Trainer, TrainerState, choose_precision, windows
+from charlm.data.batches import windows
+from charlm.data.corpus import DataError
+from charlm.training.distributed import World
+from charlm.training.state import TrainerState
+from charlm.training.trainer import Trainer, choose_precision
 
 
 def make_trainer(corpus, tokenizer, start=None, name="today", dropout=0.1, every=1, **changes):

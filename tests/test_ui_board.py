@@ -2,13 +2,13 @@ import shutil
 
 import pytest
 
-from charlm import runlog
-from charlm.events import Step
 from charlm.hub.follow import Followed
-from charlm.jobs import Jobs
-from charlm.limits import Limits
-from charlm.ui import board as boards
-from charlm.ui.board import Board
+from charlm.runs import log as runlog
+from charlm.serving import run_monitor as boards
+from charlm.serving.job_queue import Jobs
+from charlm.serving.limits import Limits
+from charlm.serving.run_monitor import Board
+from charlm.training.events import Step
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from charlm.ui.curve import (
+from charlm.ui.loss_chart import (
     BUCKETS,
     Curve,
     Frame,

@@ -3,11 +3,11 @@ import shutil
 
 import pytest
 
-from charlm import checkpoint
-from charlm.config import CharlmError
+from charlm.errors import CharlmError
 from charlm.hub.follow import Followed
-from charlm.limits import Limits
-from charlm.ui.library import Library
+from charlm.models import checkpoint
+from charlm.serving.library import Library
+from charlm.serving.limits import Limits
 
 
 def make_library(directory, first=None):

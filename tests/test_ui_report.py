@@ -3,12 +3,12 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from charlm.config import CharlmError
-from charlm.jobs import Jobs
-from charlm.limits import OPTIONS, Limits
-from charlm.runs import History, Status
-from charlm.ui import report
-from charlm.ui.form import OWN, TINY, build, marks, read
+from charlm.errors import CharlmError
+from charlm.runs.status import History, Status
+from charlm.serving.job_queue import Jobs
+from charlm.serving.limits import OPTIONS, Limits
+from charlm.ui import run_html as report
+from charlm.ui.run_form import OWN, TINY, build, marks, read
 
 START = {
     "config": {"model": {"vocab_size": 65}},
@@ -94,7 +94,7 @@ def test_the_table_has_the_latest_first_and_an_end(history):
 
 
 def fields(preset="fast", source=TINY, text="", file=None, name="", **options):
-    from charlm.ui.form import preset_value
+    from charlm.ui.run_form import preset_value
 
     values = [options.get(option, preset_value(preset, option)) for option in OPTIONS]
     return preset, source, text, file, name, *values

@@ -4,7 +4,7 @@ from html import unescape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.ui.verse import play_html
+from charlm.ui.verse_html import play_html
 
 TEXTS = st.text(st.sampled_from("Ab:' \n<&>${}`"), max_size=60)
 

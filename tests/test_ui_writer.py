@@ -6,11 +6,11 @@ import time
 import pytest
 
 import charlm
-from charlm.config import CharlmError
+from charlm.errors import CharlmError
 from charlm.hub.follow import Followed
-from charlm.limits import Limits
-from charlm.ui import writer
-from charlm.ui.library import Library
+from charlm.serving import generate as writer
+from charlm.serving.library import Library
+from charlm.serving.limits import Limits
 
 
 @pytest.fixture(scope="module")

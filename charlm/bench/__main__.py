@@ -9,7 +9,8 @@ from charlm.bench.beside import bench_beside
 from charlm.bench.generating import bench_generate
 from charlm.bench.serving import bench_serve
 from charlm.bench.training import ABLATIONS, bench_ablation, bench_train, lecture_seconds
-from charlm.config import PRESETS, CharlmError
+from charlm.errors import CharlmError
+from charlm.presets import PRESETS
 
 
 def main():

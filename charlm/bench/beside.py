@@ -11,9 +11,10 @@ from statistics import median
 import torch
 
 import charlm
-from charlm import home, runlog
 from charlm.bench.process import CHECKPOINTS, REPOSITORY, BenchError
-from charlm.process import start_aside
+from charlm.runs import log as runlog
+from charlm.runs import paths as home
+from charlm.serving.process import start_aside
 
 RUN = "fast"  # the preset that trains
 PLAYER = "shakespeare"  # the model that writes

@@ -10,12 +10,12 @@ from statistics import median
 import torch
 
 import charlm
-from charlm.batch import DRAFTED, Batch, Stream, practise
+from charlm.bench.lecture import lecture_generate
 from charlm.bench.process import CHECKPOINTS, BenchError
 from charlm.config import SampleConfig
-from charlm.draft import Draft
+from charlm.generation.batch import DRAFTED, Batch, Stream, practise
+from charlm.generation.ngram_draft import Draft
 from charlm.hub.push import stage
-from charlm.lecture import lecture_generate
 
 PLAYER = CHECKPOINTS / "shakespeare"
 OPENING = "ROMEO:\n"

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from charlm.config import CharlmError
+from charlm.errors import CharlmError
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CHECKPOINTS = REPOSITORY / "checkpoints"

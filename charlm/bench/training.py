@@ -10,13 +10,14 @@ from statistics import median
 
 import torch
 
-from charlm import home, runlog
-from charlm.baselines import LECTURE_LOSS as TARGET
+from charlm.bench.lecture import LectureGPT, lecture_step
 from charlm.bench.process import CHECKPOINTS, REPOSITORY, BenchError, measured
-from charlm.config import PRESETS
-from charlm.data import load_corpus
-from charlm.lecture import LectureGPT, lecture_step
-from charlm.tokenizer import CharTokenizer
+from charlm.data.baselines import LECTURE_LOSS as TARGET
+from charlm.data.corpus import load_corpus
+from charlm.data.tokenizer import CharTokenizer
+from charlm.presets import PRESETS
+from charlm.runs import log as runlog
+from charlm.runs import paths as home
 
 LECTURE_STEPS = 9000  # that lead the lecture to its loss, the target here
 WHOLE = "fast"  # the preset that is trained to its end; others take some steps

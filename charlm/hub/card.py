@@ -2,9 +2,9 @@
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from charlm.baselines import reference_losses
 from charlm.config import notes_of
-from charlm.data import SHA256
+from charlm.data.baselines import reference_losses
+from charlm.data.corpus import SHA256
 
 REFERENCES = {
     "uniform": "every character alike",

@@ -4,7 +4,8 @@ import re
 import threading
 import time
 
-from charlm.hub.pull import HubError, Pulled, cached, is_repo_id, pull
+from charlm.hub.client import HubError, is_repo_id
+from charlm.hub.pull import Pulled, cached, pull
 
 INTERVAL = 15  # seconds between looks for a new revision of a repository that is being used
 PATIENCE = 8  # seconds that somebody waits for a model; it is fetched on, and there later

@@ -6,17 +6,15 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
-    HFValidationError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import validate_repo_id
 
-from charlm import checkpoint
 from charlm.files import write_atomically
-from charlm.hub.push import FILES, GATED, HubError, why
+from charlm.hub.client import FILES, GATED, HubError, is_repo_id, why
+from charlm.models import checkpoint
 
-SECONDS = 5  # that the Hub is waited for when it is asked what there is
+ANSWER_TIMEOUT = 5  # that the Hub is waited for when it is asked what there is
 NEEDED = {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.TOKENIZER}
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -50,15 +48,6 @@ def load(source, revision=None):
     return checkpoint.load(pull(str(source), revision).directory)
 
 
-def is_repo_id(source):
-    """Whether this can be a repository's name, "user/repo"."""
-    try:
-        validate_repo_id(source)
-    except HFValidationError:
-        return False
-    return source.count("/") == 1
-
-
 def pull(repo_id, revision=None, largest=None, public=False):
     """The Pulled of a repository, fetched unless that revision is kept here already.
 
@@ -74,7 +63,7 @@ def pull(repo_id, revision=None, largest=None, public=False):
         return kept
     try:
         info = HfApi(token=False if public else None).model_info(
-            repo_id, revision=revision, timeout=SECONDS, files_metadata=True
+            repo_id, revision=revision, timeout=ANSWER_TIMEOUT, files_metadata=True
         )
     except RevisionNotFoundError:
         raise HubError(f"{repo_id} has no revision {revision}") from None
@@ -115,7 +104,7 @@ def fetch(repo_id, sha, files, public=False):
                 repo_id,
                 file,
                 revision=sha,
-                etag_timeout=SECONDS,
+                etag_timeout=ANSWER_TIMEOUT,
                 token=False if public else None,
             )
     except Exception as error:

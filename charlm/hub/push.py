@@ -1,6 +1,5 @@
 """A run on the Hub: pushed in one commit, once or at every few evaluations while it goes on."""
 
-import contextlib
 import json
 import shutil
 import tempfile
@@ -9,71 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import safetensors.torch
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-    RepositoryNotFoundError,
-)
-from huggingface_hub.utils import get_session, validate_repo_id
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.utils import get_session
 
-from charlm import checkpoint, runlog
-from charlm.config import CharlmError
-from charlm.convert import ConvertError, to_transformers
 from charlm.hub.card import model_card
+from charlm.hub.client import CARD, TIMEOUT, WRAPPER, told_as_hub_error
+from charlm.models import checkpoint
+from charlm.models.transformers_format import ConvertError, to_transformers
+from charlm.runs import log as runlog
 
-SECONDS = 60  # of silence after which the Hub counts as gone; by itself the client waits for ever
 RETRIES = (10, 30, 60, 120)  # seconds between tries of a push in the background
-CARD, WRAPPER = "README.md", "tokenizer_config.json"
-GATED = "it is gated: ask for access on its page, then log in"
-FILES = {
-    *(checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.TOKENIZER, WRAPPER),
-    *(runlog.FILE, CARD),
-}
-
-
-class HubError(CharlmError):
-    """What the Hub did not do; the message says why, and never holds a token."""
-
-
-def why(error):
-    """What went wrong between us and the Hub, in words."""
-    if isinstance(error, LocalTokenNotFoundError):
-        return "nobody is logged in: run `hf auth login`, or set HF_TOKEN"
-    if isinstance(error, HFValidationError):
-        return f"that cannot be a repository's name: {str(error).splitlines()[0]}"
-    # an upload that failed, and a download that never began
-    if isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and error.__cause__:
-        return why(error.__cause__)
-    if isinstance(error, GatedRepoError):
-        return GATED
-    if isinstance(error, RepositoryNotFoundError):
-        return "there is no such repository, or it is private"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, HfHubHTTPError) and status:
-        said = {
-            401: "the token is not valid: run `hf auth login`, or set HF_TOKEN",
-            403: "the token may not do that: it needs write access there",
-            429: "the Hub was asked too often; try again in some minutes",
-        }
-        return said.get(status, f"the Hub answered {status}")
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"the Hub cannot be reached ({type(error).__name__})"
-
-
-def check_login(repo_id=""):
-    """Raise CharlmError if a push is bound to fail: nobody is logged in, or no such name can be."""
-    if not get_token():
-        raise CharlmError(f"cannot push: {why(LocalTokenNotFoundError())}")
-    if repo_id:
-        try:
-            validate_repo_id(repo_id)
-        except HFValidationError as error:
-            raise CharlmError(f"cannot push: {why(error)}") from None
 
 
 def push(directory, repo_id=None, private=None, message=None):
@@ -85,7 +29,7 @@ def push(directory, repo_id=None, private=None, message=None):
     """
     directory = Path(directory)
     with tempfile.TemporaryDirectory() as folder, told_as_hub_error(f"cannot push {directory}"):
-        get_session().timeout = SECONDS
+        get_session().timeout = TIMEOUT
         api = HfApi()
         repo_id = repo_id or f"{api.whoami(cache=True)['name']}/{directory.name}"
         stage(directory, Path(folder), repo_id)
@@ -94,16 +38,6 @@ def push(directory, repo_id=None, private=None, message=None):
         files = [CommitOperationAdd(path.name, path) for path in Path(folder).iterdir()]
         api.create_commit(url.repo_id, files, commit_message=message or f"Push {directory.name}")
         return str(url)
-
-
-@contextlib.contextmanager
-def told_as_hub_error(what):
-    try:
-        yield
-    except CharlmError:
-        raise
-    except Exception as error:  # the client raises what its HTTP library does, too
-        raise HubError(f"{what}: {why(error)}") from None
 
 
 def stage(directory, folder, repo_id):
@@ -156,7 +90,7 @@ class Pusher:
         """Wait for what is under way; whoever ends the run pushes it once more, in sight."""
         self._closed.set()
         self._asked.set()
-        self._thread.join(timeout=SECONDS)
+        self._thread.join(timeout=TIMEOUT)
 
     def ask(self, message):
         """Push what is on the disk by the time its turn comes."""

@@ -5,10 +5,9 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
 from huggingface_hub.utils import filter_repo_objects, get_session
 
-from charlm import checkpoint
-from charlm.config import CharlmError
-from charlm.hub.pull import is_repo_id
-from charlm.hub.push import SECONDS, check_login, told_as_hub_error
+from charlm.errors import CharlmError
+from charlm.hub.client import CARD, TIMEOUT, check_login, is_repo_id, told_as_hub_error
+from charlm.models import checkpoint
 
 BUNDLED = ("bigram", "gpt", "shakespeare")
 PARTS = (  # what a Space needs of the repository
@@ -16,7 +15,6 @@ PARTS = (  # what a Space needs of the repository
     *(f"checkpoints/{name}/*" for name in BUNDLED),
 )
 LEFT_OUT = ("*/__pycache__/*", "*/resume/*", "*/.*")
-CARD = "README.md"
 KEPT = {CARD, ".gitattributes"}
 
 
@@ -31,7 +29,7 @@ def deploy(repository, space_id=None, model=None, private=None):
     model = started_with(repository, model)
     check_login(space_id)
     with told_as_hub_error("cannot deploy"):
-        get_session().timeout = SECONDS
+        get_session().timeout = TIMEOUT
         api = HfApi()
         space_id = space_id or f"{api.whoami(cache=True)['name']}/charlm"
         url = api.create_repo(

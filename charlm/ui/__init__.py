@@ -6,13 +6,14 @@ import gradio as gr
 import torch
 
 from charlm.hub.follow import Followed
-from charlm.jobs import Jobs
-from charlm.limits import Limits
-from charlm.ui import api, opening, play, watch, zerogpu
-from charlm.ui.board import Board
+from charlm.serving.job_queue import Jobs
+from charlm.serving.library import Library
+from charlm.serving.limits import Limits
+from charlm.serving.run_monitor import Board
+from charlm.ui import api, play, watch, zerogpu
+from charlm.ui import page_load as opening
 from charlm.ui.events import QUIET
-from charlm.ui.library import Library
-from charlm.ui.look import look
+from charlm.ui.theme import look
 
 __all__ = ["build", "look"]
 

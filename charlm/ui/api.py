@@ -4,8 +4,9 @@ from contextlib import aclosing, contextmanager
 
 import gradio as gr
 
-from charlm.config import CharlmError, SampleConfig, notes_of
-from charlm.ui import writer
+from charlm.config import SampleConfig, notes_of
+from charlm.errors import CharlmError
+from charlm.serving import generate as writer
 
 
 def add_endpoints(library, default, board):

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from charlm.config import CharlmError, SampleConfig
-from charlm.ui import writer
+from charlm.config import SampleConfig
+from charlm.errors import CharlmError
+from charlm.serving import generate as writer
 
 LONGEST = 8_000  # characters of an address, which every browser and server takes
 NUMBERS = {  # what each is, and what it is if nothing is said; as writer.sample_config takes them

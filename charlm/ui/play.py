@@ -8,12 +8,13 @@ from html import escape
 
 import gradio as gr
 
-from charlm.config import CharlmError, SampleConfig, notes_of
-from charlm.ui import writer
+from charlm.config import SampleConfig, notes_of
+from charlm.errors import CharlmError
+from charlm.serving import generate as writer
 from charlm.ui.api import error_for_visitor
 from charlm.ui.events import GENERATE_EVENT, QUIET, SLOW
 from charlm.ui.link import NUMBERS, Link
-from charlm.ui.verse import play_html
+from charlm.ui.verse_html import play_html
 
 OPENINGS = {
     "Romeo": "ROMEO:\n",

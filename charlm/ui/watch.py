@@ -6,13 +6,14 @@ from html import escape
 
 import gradio as gr
 
-from charlm.config import CharlmError
-from charlm.data import DataError
-from charlm.ui import form as forms
-from charlm.ui import report, writer
+from charlm.data.corpus import DataError
+from charlm.errors import CharlmError
+from charlm.serving import generate as writer
+from charlm.ui import run_form as forms
+from charlm.ui import run_html as report
 from charlm.ui.api import clear_errors
-from charlm.ui.curve import Curve, curve_html
 from charlm.ui.events import QUIET
+from charlm.ui.loss_chart import Curve, curve_html
 
 TICK = 1.0  # seconds between looks
 DEEDS = {"pause": "Pause", "resume": "Resume", "stop": "Stop", "delete": "Delete …"}

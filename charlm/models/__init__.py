@@ -1,0 +1,1 @@
+"""The two models, and the files that they are kept in."""

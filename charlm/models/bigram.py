@@ -1,0 +1,23 @@
+"""BigramLM: the lecture's first model, which knows only the character before."""
+
+from torch import nn
+
+from charlm.config import BigramConfig
+from charlm.models.pretrained import Pretrained
+
+
+class BigramLM(Pretrained, nn.Module):
+    """A table of next-character logits, one row per character (lecture "Let's build GPT")."""
+
+    kind = "bigram"
+    config_class = BigramConfig
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.table = nn.Embedding(config.vocab_size, config.vocab_size)
+        self.blocks = nn.ModuleList()  # where a GPT has its attention
+
+    def forward(self, ids, seeds=None):
+        """Ids (B, T) int64 to logits (B, T, V) float32. Nothing to drop here."""
+        return self.table(ids)

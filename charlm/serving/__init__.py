@@ -1,0 +1,1 @@
+"""What the page does, without Gradio: models, generations, training jobs, limits."""
