@@ -40,7 +40,7 @@ def main():
         run_history=False,
         enable_monitoring=False,
         mcp_server=importlib.util.find_spec("mcp") is not None,
-        max_threads=limits.max_streams + limits.max_line + 40,  # events at a time, rather
+        max_threads=limits.max_streams + limits.max_queue + 40,  # events at a time, rather
         max_file_size=4 * limits.max_text,  # what is a little too large is told at its field
         **look(),
     )

@@ -26,7 +26,7 @@ from charlm.runs import status as runs
 from charlm.runs.setup import choose_device, find_run, new_run, resume_run
 from charlm.training import distributed
 from charlm.training.events import Sample
-from charlm.training.terminal import Screen
+from charlm.training.terminal import TerminalProgress
 
 FROM_THE_TEXT = {"vocab_size"}  # the one option that nobody sets
 
@@ -87,8 +87,8 @@ def publish(directory, args):
 def follow(args, world):
     """Train along with the process that writes; returns the exit status."""
     try:
-        trainer = world.share().trainer(choose_device(args.device), world)
-        heed_signals(trainer)
+        trainer = world.broadcast().trainer(choose_device(args.device), world)
+        handle_signals(trainer)
         *_, last = trainer.events()
     except (CharlmError, MemoryError, RuntimeError) as error:
         if not (message := explain(error)):
@@ -186,8 +186,8 @@ def limit_time(trainer, minutes):
 def train(run, log, args):
     """Train to the end, keeping what the events tell; returns the exit status."""
     trainer = run.trainer
-    heed_signals(trainer)
-    with Screen(trainer, run.directory) as screen, contextlib.ExitStack() as stack:
+    handle_signals(trainer)
+    with TerminalProgress(trainer, run.directory) as screen, contextlib.ExitStack() as stack:
         ask_to_push = pushes(stack, run.directory, args, screen) if args.push_every else None
 
         def tell(event):
@@ -196,7 +196,7 @@ def train(run, log, args):
             screen.show(event)
 
         try:
-            trainer.world.share(run.plan)
+            trainer.world.broadcast(run.setup)
             for event in trainer.events():
                 tell(event)
                 if event.event == "eval" and trainer.config.sample_chars:
@@ -252,12 +252,12 @@ def explain(error):
     return None
 
 
-def heed_signals(trainer):
+def handle_signals(trainer):
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: stop_gently(trainer, number))
+        signal.signal(number, lambda number, _: request_stop(trainer, number))
 
 
-def stop_gently(trainer, number):
+def request_stop(trainer, number):
     """Let the step finish and save; a second signal of the kind ends the process at once."""
     trainer.stop()
     signal.signal(number, signal.SIG_DFL)
@@ -266,7 +266,7 @@ def stop_gently(trainer, number):
 def write_sample(run, step):
     """A Sample event: what the model writes from nothing, the same way at each evaluation."""
     config, model = run.trainer.config, run.trainer.kept_model
-    text = charlm.generate(model, run.plan.tokenizer, "", config.sample_chars, seed=config.seed)
+    text = charlm.generate(model, run.setup.tokenizer, "", config.sample_chars, seed=config.seed)
     return Sample(step, round(run.trainer.elapsed, 3), text)
 
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
-from conftest import REPOSITORY
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from programs import REPOSITORY
 
 import charlm
 

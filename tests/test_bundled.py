@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch.nn.functional as F
-from conftest import REPOSITORY
+from programs import REPOSITORY
 
 import charlm
 from charlm.data.batches import windows

@@ -8,7 +8,7 @@ import threading
 import time
 
 import httpx
-from conftest import visitor
+from browser import visitor
 from playwright.sync_api import expect
 
 from charlm.bench import serving
@@ -66,13 +66,13 @@ def test_the_page_stays_usable_beside_a_crowd(browser, app):
 
     others = threading.Thread(target=come_again)
     with visitor(browser, app) as page:
-        expect(page.locator("#write")).to_be_visible(timeout=60_000)
+        expect(page.locator("#generate")).to_be_visible(timeout=60_000)
         others.start()
         try:
             for _ in range(3):
-                page.locator("#openings button").first.click()
-                expect(page.locator("#silence")).to_be_visible(timeout=10_000)
-                expect(page.locator("#write")).to_be_visible(timeout=30_000)
+                page.locator("#examples button").first.click()
+                expect(page.locator("#stop-generating")).to_be_visible(timeout=10_000)
+                expect(page.locator("#generate")).to_be_visible(timeout=30_000)
                 expect(page.locator("#status")).to_contain_text("500 characters")
         finally:
             over.set()

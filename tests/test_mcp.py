@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from conftest import make_text
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
+from small_models import make_text
 
 ENDPOINTS = {"generate", "models", "score", "runs", "run_status", "start_run", "stop_run"}
 

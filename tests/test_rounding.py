@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY
+from programs import REPOSITORY
 
 from charlm.rounding import rounding, strict_mode, use_strict_rounding
 from charlm.runs import log as runlog

@@ -8,7 +8,8 @@ import signal
 import time
 
 import pytest
-from conftest import SMALL_FLAGS, CommandLine
+from programs import CommandLine
+from small_models import SMALL_FLAGS
 
 import charlm
 from charlm.models import checkpoint

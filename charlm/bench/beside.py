@@ -14,7 +14,7 @@ import charlm
 from charlm.bench.process import CHECKPOINTS, REPOSITORY, BenchError
 from charlm.runs import log as runlog
 from charlm.runs import paths as home
-from charlm.serving.process import start_aside
+from charlm.serving.process import start_in_background
 
 RUN = "fast"  # the preset that trains
 PLAYER = "shakespeare"  # the model that writes
@@ -32,7 +32,7 @@ def bench_beside(data, flags=(), rounds=16):
     command = [sys.executable, str(REPOSITORY / "train.py"), f"--name={directory.name}"]
     command += ["--eval-interval=100000", "--sample-chars=0", *([f"--data={data}"] if data else [])]
     with tempfile.TemporaryDirectory() as folder:
-        process = start_aside([*command, *flags], Path(folder) / "output")
+        process = start_in_background([*command, *flags], Path(folder) / "output")
         try:
             trains, cursor = training_speed(process, directory, 0)
             trains, cursor = training_speed(process, directory, cursor)  # the first warmed it up

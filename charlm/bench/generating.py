@@ -13,7 +13,7 @@ import charlm
 from charlm.bench.lecture import lecture_generate
 from charlm.bench.process import CHECKPOINTS, BenchError
 from charlm.config import SampleConfig
-from charlm.generation.batch import DRAFTED, Batch, Stream, practise
+from charlm.generation.batch import MAX_DRAFT_ROWS, Batch, Stream, warm_up_draft
 from charlm.generation.ngram_draft import Draft
 from charlm.hub.push import stage
 
@@ -27,12 +27,12 @@ def bench_generate(chars, counts):
     model, tokenizer = charlm.load(PLAYER)
     ids = tokenizer.encode(OPENING)
     draft = Draft(model.config.vocab_size)
-    for _ in practise(model, draft):
+    for _ in warm_up_draft(model, draft):
         pass
     # seeds that were not practised, and no text twice, as the draft would know it by heart
     ways = {n: partial(crowd, model, ids, chars, n, draft) for n in (1, *counts)}
     ways["unaided"] = partial(crowd, model, ids, chars, 1, None, learned=0)
-    seconds = in_turns(ways, first=1000)
+    seconds = interleaved(ways, first=1000)
     print("| streams | characters a second in all | times one stream | times one without guesses |")
     print("|---|---|---|---|")
     for count in counts:
@@ -48,14 +48,14 @@ def bench_generate(chars, counts):
             "the lecture's `generate`": partial(lecture_way, model, ids, chars),
             "transformers' `generate`": transformers_way(Path(folder), ids, chars),
         }
-        seconds = in_turns(ways, first=2000)
+        seconds = interleaved(ways, first=2000)
     print("| one text | characters a second | charlm is faster by |\n|---|---|---|")
     for way in ways:
         ratio = seconds[way] / seconds["charlm, one stream"]
         print(f"| {way} | {chars / seconds[way]:,.0f} | {ratio:.1f} |")
 
 
-def in_turns(ways, first):
+def interleaved(ways, first):
     """Median seconds of each of some functions of a seed, which take turns, as machines vary."""
     seconds = {name: [] for name in ways}
     for seed in range(first, first + ROUNDS):
@@ -66,7 +66,7 @@ def in_turns(ways, first):
     return {name: median(times) for name, times in seconds.items()}
 
 
-def crowd(model, ids, chars, count, draft, seed, learned=DRAFTED):
+def crowd(model, ids, chars, count, draft, seed, learned=MAX_DRAFT_ROWS):
     """Write so many streams, begun together."""
     batch = Batch(model, count, draft, learned)
     for i in range(count):

@@ -15,7 +15,7 @@ def baselines(train_ids, val_ids, vocab_size):
     `uniform`: every character is as likely, ln V. `unigram`: how often each occurs. `bigram`: how
     often each follows the one before it, exactly what the lecture's bigram model is after. The ids,
     (N,) and (M,), are those of the two splits; only the training split is counted. So that nothing
-    is impossible, every character is counted once more, and as if each had once been followed by
+    is impossible, every character is counted once more, and as if each had once been followers by
     an average one.
     """
     counts = torch.bincount(train_ids, minlength=vocab_size).double() + 1
@@ -28,8 +28,8 @@ def baselines(train_ids, val_ids, vocab_size):
     wanted = before * vocab_size + after
     index = torch.searchsorted(pairs, wanted).clamp(max=len(pairs) - 1)
     seen = torch.where(pairs[index] == wanted, times[index], 0)
-    followed = torch.bincount(train_ids[:-1], minlength=vocab_size)[before]
-    bigram = (seen + unigram[after]) / (followed + 1)
+    followers = torch.bincount(train_ids[:-1], minlength=vocab_size)[before]
+    bigram = (seen + unigram[after]) / (followers + 1)
     losses = {
         "uniform": math.log(vocab_size),
         "unigram": -unigram[after].log().mean().item(),

@@ -14,13 +14,15 @@ import torch
 from charlm.config import SampleConfig
 from charlm.generation.decoder import make_decoder
 from charlm.generation.ngram_draft import CONTEXTS, Draft
-from charlm.generation.sampling import Settings, choose, distribution, share_out
+from charlm.generation.sampling import Settings, choose, cumulative, distribution
 from charlm.rng import uniform
 
-CHUNK = 64  # characters that are read between two steps, for those that are about to be written
-DRAFTED = 8  # rows of a step that may be guesses, or the characters before them
-PRACTICE = 128, 200  # texts that are written for nobody, and the characters of each
-TOGETHER = 64  # of these texts
+PREFILL_CHUNK = (
+    64  # characters that are read between two steps, for those that are about to be written
+)
+MAX_DRAFT_ROWS = 8  # rows of a step that may be guesses, or the characters before them
+WARM_UP = 128, 200  # texts that are written for nobody, and the characters of each
+WARM_UP_ROWS = 64  # of these texts
 
 
 def context_start(length, block_size):
@@ -62,11 +64,11 @@ class Batch:
     """Streams that are written together, a character each at every step, or more if few are.
 
     They join at any step and leave when they are done or dropped. All but the last character of a
-    context is read before its stream joins, at the desk, which is the decoder's slot 0, one stream
-    after the other. The others' slots are those from 1 on.
+    context is prefilled before its stream joins, in the prefill slot, slot 0 of the decoder, one
+    stream after the other. The others' slots are those from 1 on.
     """
 
-    def __init__(self, model, rows, draft=None, learned=DRAFTED):
+    def __init__(self, model, rows, draft=None, learned=MAX_DRAFT_ROWS):
         self.decoder, self.rows = make_decoder(model), rows
         self.learned = learned  # rows that the draft learns from at each step
         self.draft = draft or Draft(model.config.vocab_size)
@@ -102,7 +104,7 @@ class Batch:
         if n not in self._settings:
             configs = [stream.config for stream in streams for _ in range(n)]
             self._settings[n] = Settings.of(configs)
-        shares = share_out(distribution(logits, self._settings[n]))
+        shares = cumulative(distribution(logits, self._settings[n]))
         chosen = choose(shares, [number for row in numbers for number in row])
         counts = [right(ids[i], chosen[i * n : i * n + n]) for i in range(len(streams))]
         self.decoder.keep(counts)
@@ -119,7 +121,7 @@ class Batch:
         The first guess stands for what the first number decides, the second for the second; there
         is a number more, for what comes after the last guess.
         """
-        most = max(1, DRAFTED // len(streams))
+        most = max(1, MAX_DRAFT_ROWS // len(streams))
         for stream in streams:
             most = min(most, stream.length - len(stream.ids))
             most = min(most, stream.start + self.block_size + 1 - len(stream.ids))
@@ -158,7 +160,7 @@ class Batch:
             self.reading.append(stream)
 
     def _read_on(self):
-        budget = CHUNK
+        budget = PREFILL_CHUNK
         while budget > 0 and self.reading and len(self.writing) < self.rows:
             stream = self.reading[0]
             stream.start = context_start(len(stream.ids), self.block_size)
@@ -196,10 +198,10 @@ def right(ids, chosen):
     return len(chosen)
 
 
-def practise(model, draft):
+def warm_up_draft(model, draft):
     """Write texts for nobody, so that a draft knows what to expect; yields after each step."""
-    texts, chars = PRACTICE
-    batch = Batch(model, TOGETHER, draft, learned=TOGETHER)
+    texts, chars = WARM_UP
+    batch = Batch(model, WARM_UP_ROWS, draft, learned=WARM_UP_ROWS)
     for seed in range(texts):
         batch.add(Stream([seed % model.config.vocab_size], SampleConfig(chars, seed=seed)))
     while batch.writing or batch.reading:

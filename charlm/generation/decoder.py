@@ -75,14 +75,14 @@ class GPTDecoder:
             self.angles = angles[:, None, None]
         self.normalise = layernorm if config.norm == "layernorm" else rmsnorm
         self.layers = [
-            (Attending if config.attends(layer) else Convolving)(block, config)
+            (AttentionLayer if config.attends(layer) else ConvLayer)(block, config)
             for layer, block in enumerate(model.blocks)
         ]
         self.head = fold(model.norm_out, model.head)
         future = ~model.mask  # (T, T)
         self.mask = torch.zeros(T, T, device=future.device).masked_fill(future, -torch.inf)
         shapes = ((C, 3 * C), (C, C), (C, 4 * C), (4 * C, C), (C, V))
-        self.tiled = not all(rows_do_not_matter(*shape) for shape in shapes)
+        self.tiled = not all(products_are_batch_invariant(*shape) for shape in shapes)
 
     @torch.inference_mode()
     def reserve(self, slots):
@@ -140,7 +140,7 @@ class GPTDecoder:
         if bias is not None:
             onto = bias if onto is None else onto + bias
         if self.tiled:
-            y = in_tiles(x, weight)
+            y = tiled_product(x, weight)
             return y if onto is None else y + onto
         return x @ weight if onto is None else torch.addmm(onto, x, weight)
 
@@ -161,20 +161,20 @@ class Layer:
 
     def __init__(self, block, config, *inputs):
         self.enter = fold(block.norm_1, *inputs)
-        self.proj = turned(block.mixer.proj)
+        self.proj = transposed(block.mixer.proj)
         self.up = fold(block.norm_2, block.feed_forward.up)
-        self.down = turned(block.feed_forward.down)
+        self.down = transposed(block.feed_forward.down)
         self.squared = config.activation == "relu2"
 
 
-class Attending(Layer):
+class AttentionLayer(Layer):
     """A block that attends. It keeps keys and values (slots, 2, H, T, D)."""
 
     def __init__(self, block, config):
         mixer = block.mixer
         super().__init__(block, config, mixer.query, mixer.key, mixer.value)
         self.H, self.D = config.n_head, config.n_embd // config.n_head
-        # the two channels of q and k that are turned together lie side by side, as complex numbers
+        # the two channels of q and k that rotate together lie side by side, as complex numbers
         pairs = torch.arange(self.D).view(2, -1).t().flatten()
         channels = torch.arange(3 * config.n_embd).view(3, self.H, self.D)
         channels[:2] = channels[:2, :, pairs]
@@ -199,8 +199,8 @@ class Attending(Layer):
             weight, bias = self.qk
             qk = torch.addcmul(bias, normalise(qk), weight)
         if angles is not None:
-            turned = torch.view_as_complex(qk.unflatten(-1, (-1, 2))) * angles
-            qk = torch.view_as_real(turned).flatten(-2)
+            transposed = torch.view_as_complex(qk.unflatten(-1, (-1, 2))) * angles
+            qk = torch.view_as_real(transposed).flatten(-2)
         self.kept[slots, :, :, positions] = torch.stack((qk[:, 1], v), dim=1)
         K, V = self.kept[first : first + S, :, :, : mask.size(-1)].unbind(1)  # (S, H, reach, D)
         # each row is a query by itself, as if of another head with the same keys and values:
@@ -214,7 +214,7 @@ class Attending(Layer):
         """What else was read is read over before it is seen."""
 
 
-class Convolving(Layer):
+class ConvLayer(Layer):
     """A block that convolves. It keeps the last characters (slots, size - 1, C)."""
 
     def __init__(self, block, config):
@@ -266,7 +266,7 @@ def affine(norm):
     return weight, torch.zeros_like(weight)
 
 
-def turned(linear):
+def transposed(linear):
     """A linear layer's weight (in, out), and its bias or None."""
     return linear.weight.t().contiguous(), linear.bias
 
@@ -282,14 +282,14 @@ def fold(norm, *linears):
     return weight, bias if bias.any() else None
 
 
-def in_tiles(x, weight):
+def tiled_product(x, weight):
     """x @ weight in tiles of TILE rows, so that it is always the same product."""
     tiles = F.pad(x, (0, 0, 0, -len(x) % TILE)).view(-1, TILE, x.size(1))
     return torch.bmm(tiles, weight.expand(len(tiles), -1, -1)).flatten(0, 1)[: len(x)]
 
 
 @functools.cache
-def rows_do_not_matter(n_in, n_out):
+def products_are_batch_invariant(n_in, n_out):
     """Whether products of these sizes round a row alike here, whatever rows are with it."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(SIZES[-1], n_in, generator=generator)

@@ -8,7 +8,7 @@ from collections import deque
 import torch
 
 from charlm.errors import CharlmError
-from charlm.generation.batch import Batch, Stream, context_start, practise
+from charlm.generation.batch import Batch, Stream, context_start, warm_up_draft
 from charlm.generation.ngram_draft import Draft
 
 IDLE = 30  # seconds without a stream until an engine's thread ends; the next starts another
@@ -26,15 +26,17 @@ class Engine:
 
     `limits.max_streams` are written at a time; the others wait in line. While somebody waits, who
     has had `limits.turn` characters goes to the end of it, and whoever has been written for
-    `limits.max_seconds` is stopped. A stream that fails fails alone. `sharing`: tells whether
+    `limits.max_seconds` is stopped. A stream that fails fails alone. `yields_cpu`: tells whether
     others need the machine, so that there should be rests.
     """
 
-    def __init__(self, model, limits, sharing=lambda: False):
-        self.model, self.limits, self.sharing = model, limits, sharing
+    def __init__(self, model, limits, yields_cpu=lambda: False):
+        self.model, self.limits, self.yields_cpu = model, limits, yields_cpu
         self._line, self._turn = deque(), []  # who waits, and whose turn it is
         self._draft = Draft(model.config.vocab_size)
-        self._practice = practise(model, self._draft)  # goes on while there is nothing else to do
+        self._practice = warm_up_draft(
+            model, self._draft
+        )  # goes on while there is nothing else to do
         self._busy = 0.0  # when there was a stream last
         self._thread = self._batch = None
         self._changed = threading.Condition()
@@ -56,7 +58,7 @@ class Engine:
                     f"{own} texts are being written for you already; let one end first"
                 )
             waiting = sum(not s.over for s in self._line)
-            if waiting >= self.limits.max_line:
+            if waiting >= self.limits.max_queue:
                 raise EngineError(f"{waiting} wait in line already; try again in a minute")
             self._line.append(stream)
             if self._thread is None:
@@ -79,12 +81,12 @@ class Engine:
         busy = 0.0
         try:
             self._batch = Batch(self.model, self.limits.max_streams, self._draft)
-            while self._take_turns():
+            while self._schedule():
                 began = time.monotonic()
                 self._step()
                 busy += time.monotonic() - began
                 if busy > BURST:
-                    if self.sharing():
+                    if self.yields_cpu():
                         time.sleep(REST * busy)
                     busy = 0.0
         except BaseException as error:  # whoever waits for it is told, whatever it is
@@ -94,7 +96,7 @@ class Engine:
                 self._line, self._turn, self._thread = deque(), [], None
             raise
 
-    def _take_turns(self):
+    def _schedule(self):
         """Let those leave and begin who should, waiting for somebody; False if nobody comes."""
         with self._changed:
             while not (self._line or self._turn) and is_needed():
@@ -111,7 +113,7 @@ class Engine:
             for stream in list(self._turn):
                 stream.stopped |= now - stream.began > self.limits.max_seconds
                 if stream.over:
-                    self._end_turn(stream)
+                    self._preempt(stream)
             self._line = deque(stream for stream in self._line if not stream.over)
             while self._line and self._has_room():
                 stream = self._line.popleft()
@@ -126,11 +128,11 @@ class Engine:
             return True
         had = next((s for s in self._turn if s.written >= self.limits.turn), None)
         if had:
-            self._end_turn(had)
+            self._preempt(had)
             self._line.append(had)
         return had is not None
 
-    def _end_turn(self, stream):
+    def _preempt(self, stream):
         self._turn.remove(stream)
         self._batch.drop(stream)
 
@@ -142,9 +144,9 @@ class Engine:
                 self._practice = None
         except Exception:
             traceback.print_exc()
-            self._find_the_faulty()
+            self._isolate_failure()
 
-    def _find_the_faulty(self):
+    def _isolate_failure(self):
         """After a step that failed: each stream goes on alone for a character, or has the error."""
         self._batch = Batch(self.model, self.limits.max_streams, self._draft)
         for stream in self._turn:

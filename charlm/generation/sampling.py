@@ -85,7 +85,7 @@ def off(setting):
     return not isinstance(setting, torch.Tensor) and not setting
 
 
-def share_out(probabilities):
+def cumulative(probabilities):
     """Give each character its share of [0, 1): (B, V) to the ends of their shares (B, V)."""
     ends = probabilities.double().cumsum(dim=-1)  # doubles, so that rounding moves no border
     return ends / ends[:, -1:]  # exactly 1 from the last possible character on

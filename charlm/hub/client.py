@@ -77,7 +77,7 @@ def is_repo_id(source):
 
 
 @contextlib.contextmanager
-def told_as_hub_error(what):
+def raise_as_hub_error(what):
     try:
         yield
     except CharlmError:

@@ -9,12 +9,12 @@ from charlm.hub.pull import Pulled, cached, pull
 
 INTERVAL = 15  # seconds between looks for a new revision of a repository that is being used
 PATIENCE = 8  # seconds that somebody waits for a model; it is fetched on, and there later
-MOST = 20  # repositories followed at a time; the one used least lately goes
+MOST = 20  # repositories followers at a time; the one used least lately goes
 LARGEST = 100_000_000  # bytes of a repository's files that a page takes
 SOURCE = re.compile(r"([^@\s]+?)(?:@([\w.-]+))?")
 
 
-class Followed:
+class HubFollowers:
     """The Hub models of a page by their source, "user/repo" or "user/repo@revision".
 
     A source with a revision stays at it. Safe to use from any thread.
@@ -59,7 +59,7 @@ class Followed:
         return {e.source: e.pulled for e in sorted(there, key=lambda entry: not entry.keep)}
 
     def get(self, source):
-        """The Pulled of a source that is here; raises HubError if it is not followed any more."""
+        """The Pulled of a source that is here; raises HubError if it is not followers any more."""
         entry = self._entries.get(source)
         if entry is None or not entry.pulled:
             raise HubError(f"{source} is not here any more; fetch it again")

@@ -12,7 +12,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.utils import get_session
 
 from charlm.hub.card import model_card
-from charlm.hub.client import CARD, TIMEOUT, WRAPPER, told_as_hub_error
+from charlm.hub.client import CARD, TIMEOUT, WRAPPER, raise_as_hub_error
 from charlm.models import checkpoint
 from charlm.models.transformers_format import ConvertError, to_transformers
 from charlm.runs import log as runlog
@@ -28,7 +28,7 @@ def push(directory, repo_id=None, private=None, message=None):
     directory is not whole.
     """
     directory = Path(directory)
-    with tempfile.TemporaryDirectory() as folder, told_as_hub_error(f"cannot push {directory}"):
+    with tempfile.TemporaryDirectory() as folder, raise_as_hub_error(f"cannot push {directory}"):
         get_session().timeout = TIMEOUT
         api = HfApi()
         repo_id = repo_id or f"{api.whoami(cache=True)['name']}/{directory.name}"

@@ -6,7 +6,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Re
 from huggingface_hub.utils import filter_repo_objects, get_session
 
 from charlm.errors import CharlmError
-from charlm.hub.client import CARD, TIMEOUT, check_login, is_repo_id, told_as_hub_error
+from charlm.hub.client import CARD, TIMEOUT, check_login, is_repo_id, raise_as_hub_error
 from charlm.models import checkpoint
 
 BUNDLED = ("bigram", "gpt", "shakespeare")
@@ -28,7 +28,7 @@ def deploy(repository, space_id=None, model=None, private=None):
     repository = Path(repository)
     model = started_with(repository, model)
     check_login(space_id)
-    with told_as_hub_error("cannot deploy"):
+    with raise_as_hub_error("cannot deploy"):
         get_session().timeout = TIMEOUT
         api = HfApi()
         space_id = space_id or f"{api.whoami(cache=True)['name']}/charlm"

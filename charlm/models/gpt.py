@@ -1,7 +1,7 @@
 """GPT, twice: the lecture's network and today's, from the same parts.
 
                       the lecture's (`gpt` preset)       today's (`fast`, `best`)
-    order             a learned vector per position      rotary: queries and keys are turned
+    order             a learned vector per position      rotary: queries and keys are transposed
     norm              LayerNorm                          RMSNorm, one more after the embedding
     attention         softmax(q k / sqrt(head size))     the same, with q and k normalised first
     neighbours        attention finds them               most blocks convolve instead of attending

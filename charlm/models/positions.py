@@ -13,7 +13,7 @@ def rotary_angles(block_size, head_size, base=10000.0):
 def rotate(x, cos, sin):
     """Turn each pair (i, i + D/2) of channels of x (B, H, T, D) by its angle.
 
-    The dot product of a query and a key turned like this depends only on how far apart they are.
+    The dot product of a query and a key rotated like this depends only on how far apart they are.
     """
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin

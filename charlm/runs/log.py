@@ -1,4 +1,4 @@
-"""run.jsonl: a run's events, one JSON object a line, appended by one and followed by many."""
+"""run.jsonl: a run's events, one JSON object a line, appended by one and followers by many."""
 
 import errno
 import json
@@ -74,7 +74,7 @@ class RunLog:
         os.fsync(self._file)
 
 
-def is_held(directory):
+def is_locked(directory):
     """Whether a process has the log open to write; False where the system cannot tell."""
     try:
         with (Path(directory) / FILE).open("rb") as file:

@@ -21,7 +21,7 @@ from charlm.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunSetup:
     """What every process of a run has to know, wherever it is."""
 
     description: checkpoint.Description
@@ -39,7 +39,7 @@ class Run:
     """What the one process that writes has to know besides."""
 
     directory: Path
-    plan: Plan
+    setup: RunSetup
     trainer: Trainer
     data_path: str | None
     announced: dict | None = None  # the start event that the log ends with, of a resumed run
@@ -61,9 +61,9 @@ def new_run(checkpoints, args, world):
     model_config = dataclasses.replace(preset.model, vocab_size=tokenizer.vocab_size)
     data = {"name": corpus.name, "sha256": corpus.sha256}
     description = checkpoint.Description(preset.kind, model_config, preset.training, data)
-    plan = Plan(description, corpus, tokenizer)
+    setup = RunSetup(description, corpus, tokenizer)
     try:
-        trainer = plan.trainer(device, world)
+        trainer = setup.trainer(device, world)
     except RuntimeError:  # what torch raises when memory is refused
         raise CharlmError(f"a model of this size does not fit in memory: {model_config}") from None
     directory = checkpoints / name_of(checkpoints, args, free_name)
@@ -74,7 +74,7 @@ def new_run(checkpoints, args, world):
         raise CharlmError(
             f"{directory} exists; go on with it by --resume, or choose another --name"
         ) from None
-    return Run(directory, plan, trainer, data_path)
+    return Run(directory, setup, trainer, data_path)
 
 
 def find_run(checkpoints, args):
@@ -109,13 +109,13 @@ def resume_run(args, directory, log, world):
             f"{directory} was trained on {old.data['name']}, another text: give it by --data"
         )
     tokenizer, device = checkpoint.load_tokenizer(directory), choose_device(args.device)
-    plan = Plan(description, corpus, tokenizer, progress.state)
-    trainer = plan.trainer(device, world)
+    setup = RunSetup(description, corpus, tokenizer, progress.state)
+    trainer = setup.trainer(device, world)
     log.cut_back(progress.log_size)
     starts = [event for event in runlog.read(directory)[0] if event["event"] == "start"]
     if training != old.training:
         checkpoint.save_description(directory, description)
-    return Run(directory, plan, trainer, data_path, starts[-1] if starts else None)
+    return Run(directory, setup, trainer, data_path, starts[-1] if starts else None)
 
 
 def choose_device(name):

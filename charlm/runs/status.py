@@ -55,7 +55,7 @@ def status(directory, going=None):
     Raises CharlmError if there is no run or if its files are damaged.
     """
     directory = Path(directory)
-    held = runlog.is_held(directory)  # asked first: an end that comes after it is read
+    held = runlog.is_locked(directory)  # asked first: an end that comes after it is read
     try:
         events = runlog.tail(directory)
     except OSError:

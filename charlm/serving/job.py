@@ -63,7 +63,7 @@ def is_ours(folder, directory):
         return False
 
 
-def last_words(folder):
+def failure_message(folder):
     """What train.py said it died of; "" if it said nothing of the kind."""
     try:
         raw = (folder / OUTPUT).read_bytes()[-4096:]

@@ -22,7 +22,14 @@ from charlm.runs import status as runs
 from charlm.serving import job as jobfile
 from charlm.serving.job import Job
 from charlm.serving.limits import allowed_plan, check_text
-from charlm.serving.process import CAN_PAUSE, command_of, go_on, halt, start_aside, terminate
+from charlm.serving.process import (
+    CAN_PAUSE,
+    command_of,
+    continue_process,
+    pause_process,
+    start_in_background,
+    terminate_process,
+)
 
 OFF = "training is switched off on this page (CHARLM_TRAINING=off)"
 PAUSE = 600  # seconds that a paused run may keep others waiting
@@ -48,7 +55,7 @@ class Jobs:
         self.trainer = trainer or self.directory.parent / "train.py"
         self.home = self.directory / ".jobs"
         self._children = {}  # name -> Popen, of the trainers that this process started
-        self._guard, self._thread, self._trouble = threading.RLock(), None, ""
+        self._guard, self._thread, self._problem = threading.RLock(), None, ""
 
     def names(self):
         """Every run there is, in line, started here or not: those touched last come first."""
@@ -71,18 +78,18 @@ class Jobs:
         if job.waiting:
             line = [other.name for other in self._jobs() if other.waiting]
             place = line.index(name) + 1 if name in line else 1
-            return dataclasses.replace(past, state="waiting", message=self._trouble, place=place)
+            return dataclasses.replace(past, state="waiting", message=self._problem, place=place)
         if not log.exists() or log.stat().st_mtime <= job.started:  # nothing was told yet
             if self._is_alive(job):
                 return dataclasses.replace(past, state="starting", message="")
-            message = jobfile.last_words(self.home / name) or runs.DIED
+            message = jobfile.failure_message(self.home / name) or runs.DIED
             return dataclasses.replace(past, state="failed", message=message)
         if job.paused and past.state == "running":
             return dataclasses.replace(past, state="paused", eta_seconds=None)
         if past.message == runs.DIED:
             if job.stopping:  # it was not far enough to save
                 return dataclasses.replace(past, state="stopped", message="")
-            message = jobfile.last_words(self.home / name) or runs.DIED
+            message = jobfile.failure_message(self.home / name) or runs.DIED
             return dataclasses.replace(past, message=message)
         return past
 
@@ -99,7 +106,7 @@ class Jobs:
         job = self._job(name)
         return job is not None and (job.waiting or self._is_alive(job))
 
-    def abilities(self, status):
+    def allowed_actions(self, status):
         """What can be done to a run of this Status now: some of pause, resume, stop, delete."""
         job = self._job(status.name)
         if job is None or self.limits.training == "off":
@@ -142,7 +149,7 @@ class Jobs:
             check_text(plan, corpus, self.limits)
         flags = {"preset": preset, "eval_interval": -(-plan.training.steps // EVALUATIONS)}
         flags |= {"time_limit": self.limits.max_minutes} | options
-        with self._alone():
+        with self._exclusive():
             self.check(preset, name, **options)  # once more: by now somebody may have the name
             run = name or runs.free_name(preset, self._taken())
             self._prune()
@@ -156,10 +163,10 @@ class Jobs:
 
     def resume(self, name):
         """Let a paused run go on, or put one that stopped or failed in line again."""
-        with self._alone():
-            job = self._own(name, "resume")
+        with self._exclusive():
+            job = self._job_that_allows(name, "resume")
             if self._is_alive(job):
-                go_on(job.pid)
+                continue_process(job.pid)
                 self._save(job, paused=False)
                 return
             arguments = [f"--name={name}", "--resume", f"--time-limit={self.limits.max_minutes}"]
@@ -168,10 +175,10 @@ class Jobs:
 
     def pause(self, name):
         """Halt a run where it is, in memory; it keeps its place for as long as PAUSE says."""
-        with self._alone():
-            job = self._own(name, "pause")
+        with self._exclusive():
+            job = self._job_that_allows(name, "pause")
             self._save(job, paused=True, since=time.time())
-            halt(job.pid)
+            pause_process(job.pid)
         self.wake()
 
     def stop(self, name, wait=STOPPING):
@@ -180,41 +187,41 @@ class Jobs:
         Returns its state when that is done, or after `wait` seconds. A run that had not begun
         leaves nothing behind, and its state is then "deleted".
         """
-        with self._alone():
-            job = self._own(name, "stop")
+        with self._exclusive():
+            job = self._job_that_allows(name, "stop")
             job = self._save(job, waiting=False, pid=None) if job.waiting else self._tell(job)
         self.wake()
         give_up = time.monotonic() + wait
         while self._is_alive(job) and time.monotonic() < give_up:
             time.sleep(0.05)
-        with self._alone():
-            self._forget_unborn()
+        with self._exclusive():
+            self._delete_never_started()
         return self.status(name).state if self.home.joinpath(name).exists() else "deleted"
 
     def delete(self, name):
         """Remove a run that was started here and is not going on, its model and its text."""
-        with self._alone():
-            self._own(name, "delete")
+        with self._exclusive():
+            self._job_that_allows(name, "delete")
             self._forget(name)
 
     def wake(self):
         """See to the line from now on, in a thread that ends when there is nothing left to do."""
         with self._guard:
             if not (self._thread and self._thread.is_alive()) and self.home.is_dir():
-                self._thread = threading.Thread(target=self._see_to_line, daemon=True)
+                self._thread = threading.Thread(target=self._run_queue, daemon=True)
                 self._thread.start()
 
-    def _see_to_line(self):
+    def _run_queue(self):
         self._sweep()
         while True:
             with self._guard:
                 try:
-                    busy, self._trouble = self._advance(), ""
+                    busy, self._problem = self._advance(), ""
                 except JobError as error:  # a full disk, for instance: told, and tried again
-                    busy, self._trouble = True, str(error)
+                    busy, self._problem = True, str(error)
                 except Exception as error:  # a fault of ours must not end the line for good
                     traceback.print_exc()
-                    busy, self._trouble = True, f"it cannot be started: {error!r}"
+                    busy, self._problem = True, f"it cannot be started: {error!r}"
                 if not busy:
                     self._thread = None
                     return
@@ -222,8 +229,8 @@ class Jobs:
 
     def _advance(self):
         """Start who is next if nobody is at it; returns whether anybody is or waits."""
-        with self._alone():
-            self._forget_unborn()
+        with self._exclusive():
+            self._delete_never_started()
             jobs, off = self._jobs(), self.limits.training == "off"
             busy = [job for job in jobs if not job.waiting and self._is_busy(job)]
             waiting = [] if off else [job for job in jobs if job.waiting]
@@ -243,7 +250,7 @@ class Jobs:
         )
         process = None
         try:
-            process = start_aside(command, self.home / job.name / jobfile.OUTPUT)
+            process = start_in_background(command, self.home / job.name / jobfile.OUTPUT)
             self._save(job, pid=process.pid)
         except OSError:
             if process:  # which nobody could stop
@@ -255,9 +262,9 @@ class Jobs:
     def _tell(self, job):
         """Tell a trainer to stop, once; returns the Job."""
         if job.pid and not job.stopping:
-            terminate(job.pid)
+            terminate_process(job.pid)
         if job.paused:
-            go_on(job.pid)
+            continue_process(job.pid)
         return self._save(job, stopping=True, paused=False)
 
     def _is_alive(self, job):
@@ -272,7 +279,7 @@ class Jobs:
 
     def _is_busy(self, job):
         """Whether anybody trains it: in a terminal, too, or for a page that died meanwhile."""
-        return self._is_alive(job) or runlog.is_held(self.directory / job.name)
+        return self._is_alive(job) or runlog.is_locked(self.directory / job.name)
 
     def _taken(self):
         return {*self.names(), *(path.name for path in self.directory.glob("*"))}
@@ -284,19 +291,19 @@ class Jobs:
         for job in over[: max(0, len(unnamed) + 1 - self.limits.max_kept)]:
             self._forget(job.name)
 
-    def _own(self, name, deed):
+    def _job_that_allows(self, name, action):
         """The Job of a run started here; raises JobError if there is none or it cannot be done."""
         if self.limits.training == "off":
             raise JobError(OFF)
         status, job = self.status(name), self._job(name)
         if job is None:
             raise JobError(f"{name} was not started on this page, which leaves it alone")
-        if deed not in self.abilities(status):
-            raise JobError(f"{name} is {status.state}; it cannot {deed} now")
+        if action not in self.allowed_actions(status):
+            raise JobError(f"{name} is {status.state}; it cannot {action} now")
         return job
 
     @contextlib.contextmanager
-    def _alone(self):
+    def _exclusive(self):
         """Be the only one, of all threads and processes, that changes anything."""
         try:
             self.home.mkdir(parents=True, exist_ok=True)
@@ -321,7 +328,7 @@ class Jobs:
     def _save(self, job, **changes):
         return jobfile.save(self.home / job.name, job, **changes)
 
-    def _forget_unborn(self):
+    def _delete_never_started(self):
         """Delete the jobs that were told to stop before they had become runs."""
         for job in self._jobs():
             told = job.stopping or not (job.waiting or job.started)

@@ -20,7 +20,7 @@ FIRST = ("shakespeare", "gpt", "bigram")  # the bundled ones lead the list, in t
 
 
 @dataclass(frozen=True)
-class Portrait:
+class ModelSummary:
     """What is known of a model without loading it; None where its log does not say."""
 
     kind: str
@@ -48,14 +48,14 @@ class Loaded:
 class Library:
     """Model directories below `directory`, one that may lie elsewhere, and models of the Hub."""
 
-    def __init__(self, directory, followed, limits, first=None, sharing=lambda: False):
-        """`followed`: the Followed Hub models. `first`: a directory or Hub source to start with.
-        `sharing`: tells whether others need the machine, see Engine.
+    def __init__(self, directory, followers, limits, first=None, yields_cpu=lambda: False):
+        """`followers`: the HubFollowers. `first`: a directory or Hub source to start with.
+        `yields_cpu`: tells whether others need the machine, see Engine.
 
         Raises CharlmError if `first` is neither; that the Hub cannot be reached is in `notices`.
         """
-        self.directory, self.followed, self.limits = Path(directory), followed, limits
-        self.sharing = sharing
+        self.directory, self.followers, self.limits = Path(directory), followers, limits
+        self.yields_cpu = yields_cpu
         self.elsewhere = Path(first).resolve() if first and Path(first).exists() else None
         self.wanted = str(first) if first and not self.elsewhere else None
         if self.elsewhere and not checkpoint.is_model_directory(self.elsewhere):
@@ -74,7 +74,7 @@ class Library:
                 f"{self.wanted} is neither a model directory nor a Hub model's user/repo"
             ) from None
         with contextlib.suppress(CharlmError):  # told by `notices`, and tried again
-            self.followed.follow(self.wanted, keep=True)
+            self.followers.follow(self.wanted, keep=True)
 
     def names(self):
         """The models' names: the one to start with, the bundled ones, the others, the Hub's."""
@@ -95,7 +95,7 @@ class Library:
 
     def notices(self):
         """Sentences on what keeps the page from starting with the model that it should."""
-        notices = self.followed.notices()
+        notices = self.followers.notices()
         if self.wanted in self.names():
             try:
                 self.get(self.wanted)
@@ -111,12 +111,12 @@ class Library:
         if self.limits.hub == "off":
             raise CharlmError("models of the Hub are switched off on this page (CHARLM_HUB=off)")
         name = source.strip()
-        self.followed.follow(name, public=self.limits.hub == "public")
+        self.followers.follow(name, public=self.limits.hub == "public")
         try:
             check_model(checkpoint.load_description(self.path(name)), self.limits)
             self.get(name)
         except CharlmError:
-            self.followed.drop(name)
+            self.followers.drop(name)
             raise
         return name
 
@@ -143,8 +143,8 @@ class Library:
 
     def _load(self, name):
         path = self.path(name)
-        if name in self.followed.there():
-            self.followed.use(name)
+        if name in self.followers.there():
+            self.followers.use(name)
         version = path, changed(path)
         with self._lock:
             there = self._paths()  # a model that was deleted is not kept in memory either
@@ -152,7 +152,7 @@ class Library:
             before, loaded = self._loaded.pop(name, (None, None))
             if before != version:
                 model, tokenizer = load(path, name)
-                loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.sharing))
+                loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.yields_cpu))
             self._loaded[name] = version, loaded
             while len(self._loaded) > 1 and self._megabytes() > self.limits.max_memory:
                 del self._loaded[next(iter(self._loaded))]  # who still reads it keeps it alive
@@ -167,8 +167,8 @@ class Library:
         Raises CharlmError for an unknown name.
         """
         path = self.path(name)
-        if name in self.followed.there():
-            return self.followed.get(name).revision
+        if name in self.followers.there():
+            return self.followers.get(name).revision
         version = path, changed(path)
         if self._digests.get(name, (None, None))[0] != version:
             try:
@@ -178,22 +178,22 @@ class Library:
             self._digests[name] = version, hashlib.sha256(raw).hexdigest()[:12]
         return self._digests[name][1]
 
-    def portrait(self, name):
-        """The Portrait of a model; raises CharlmError if it has no readable config."""
+    def summary(self, name):
+        """The ModelSummary of a model; raises CharlmError if it has no readable config."""
         path = self.path(name)
         description = checkpoint.load_description(path)
         try:
             last = {event["event"]: event for event in runlog.read(path)[0]}
         except (OSError, runlog.RunLogError):
             last = {}  # a model without its history is still a model
-        return Portrait(
+        return ModelSummary(
             kind=description.kind,
             block_size=description.model.block_size,
             parameters=last.get("start", {}).get("parameters"),
             val_loss=last.get("eval", {}).get("val_loss"),
             sample=last.get("sample", {}).get("text", ""),
             sample_step=last.get("sample", {}).get("step"),
-            revision=self.revision(name) if name in self.followed.there() else "",
+            revision=self.revision(name) if name in self.followers.there() else "",
         )
 
     def _paths(self):
@@ -202,7 +202,7 @@ class Library:
         newest_first = sorted(found, key=changed, reverse=True)
         newest_first.sort(key=lambda p: FIRST.index(p.name) if p.name in FIRST else len(FIRST))
         paths = {p.name: p for p in newest_first}
-        paths |= {source: pulled.directory for source, pulled in self.followed.there().items()}
+        paths |= {source: pulled.directory for source, pulled in self.followers.there().items()}
         if self.elsewhere:
             paths = {self.elsewhere.name: self.elsewhere} | paths
             paths[self.elsewhere.name] = self.elsewhere

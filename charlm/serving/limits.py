@@ -48,7 +48,7 @@ class Limits(Checked):
     max_new_chars: int = option(5_000, "characters of a text that is written")
     max_seconds: int = option(300, "seconds that a text may take, once it is begun")
     max_streams: int = option(128, "texts that a model writes at a time; at most 128")
-    max_line: int = option(200, "texts in line for a model")
+    max_queue: int = option(200, "texts in line for a model")
     max_per_visitor: int = option(4, "texts that a model writes at a time for the same visitor")
     turn: int = option(500, "characters after which a text lets those go first who wait in line")
     max_memory: int = option(1_000, "megabytes of models kept loaded")

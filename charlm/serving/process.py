@@ -10,7 +10,7 @@ BACK = 10  # of 19: at 19, beside one busy core of two, a run got half of what 1
 CAN_PAUSE = hasattr(signal, "SIGSTOP")
 
 
-def start_aside(command, output):
+def start_in_background(command, output):
     """Start a command on its own, at low priority, what it prints going to the file `output`.
 
     Its threads sleep while they wait for each other. Spinning, one kept a core from the other,
@@ -27,11 +27,11 @@ def start_aside(command, output):
             start_new_session=True,
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
         )
-    step_back(process.pid)
+    lower_priority(process.pid)
     return process
 
 
-def step_back(pid):
+def lower_priority(pid):
     """Let everything else on the machine go first, when it comes to time and to memory."""
     with contextlib.suppress(OSError, AttributeError):  # over already, or not such a system
         os.setpriority(os.PRIO_PROCESS, pid, BACK)
@@ -41,15 +41,15 @@ def step_back(pid):
             Path(f"/proc/{pid}/{file}").write_text(value)
 
 
-def halt(pid):
+def pause_process(pid):
     send(pid, "SIGSTOP")
 
 
-def go_on(pid):
+def continue_process(pid):
     send(pid, "SIGCONT")
 
 
-def terminate(pid):
+def terminate_process(pid):
     send(pid, "SIGTERM")
 
 

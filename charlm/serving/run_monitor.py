@@ -15,11 +15,11 @@ SILENT = "it was pushed while it went on, and not again since"
 LIVE = 900  # seconds after a push for which a run on the Hub that has no end counts as going on
 
 
-class Board:
+class RunMonitor:
     """The statuses and histories of the runs that a Jobs knows, and of those on the Hub."""
 
-    def __init__(self, jobs, followed):
-        self.jobs, self.followed = jobs, followed
+    def __init__(self, jobs, followers):
+        self.jobs, self.followers = jobs, followers
         self._lock = threading.Lock()
         self._seen_at, self._statuses = -FRESH, {}
         self._known = {}  # name -> (what its files looked like, Status)
@@ -61,18 +61,18 @@ class Board:
     def directory(self, name):
         """Where a run is; of one on the Hub, where its latest known revision is kept here."""
         if "/" in name:
-            return self.followed.get(name).directory
+            return self.followers.get(name).directory
         return self.jobs.directory / name
 
-    def abilities(self, status):
+    def allowed_actions(self, status):
         """What can be done to a run of this Status now; nothing to one on the Hub."""
-        return set() if "/" in status.name else self.jobs.abilities(status)
+        return set() if "/" in status.name else self.jobs.allowed_actions(status)
 
     def status(self, name):
         """The Status of a run, looked up now. Raises CharlmError for a name that is no run's."""
-        if not isinstance(name, str) or name not in self.followed.there():
+        if not isinstance(name, str) or name not in self.followers.there():
             return self.jobs.status(name)
-        pulled = self.followed.get(name)
+        pulled = self.followers.get(name)
         status = runs.status(pulled.directory, time.time() - pulled.updated < LIVE)
         if status.message == runs.DIED:
             status = dataclasses.replace(status, state="stopped", message=SILENT)
@@ -80,7 +80,7 @@ class Board:
 
     def events(self, name, cursor):
         """The events of a run from a cursor on, and the new cursor: see Jobs.events."""
-        if not isinstance(name, str) or name not in self.followed.there():
+        if not isinstance(name, str) or name not in self.followers.there():
             return self.jobs.events(name, cursor)
         return runs.events(self.directory(name), cursor)
 
@@ -93,7 +93,7 @@ class Board:
         return self._drawings.get(key) or draw()  # another thread may have made room just now
 
     def _on_hub(self):
-        there = self.followed.there().items()
+        there = self.followers.there().items()
         return [source for source, pulled in there if (pulled.directory / runlog.FILE).exists()]
 
     def _status(self, name):
@@ -109,7 +109,7 @@ class Board:
             self._known[name] = looks, status
         if "/" in name and status.state != "finished":
             with contextlib.suppress(CharlmError):  # dropped this very moment
-                self.followed.use(name)  # more of it may have been pushed
+                self.followers.use(name)  # more of it may have been pushed
         return status
 
     def _looks(self, name):
@@ -120,6 +120,6 @@ class Board:
         except (OSError, CharlmError):
             return None
         if "/" in name:
-            return directory, time.time() - self.followed.get(name).updated < LIVE
-        looks = log.st_mtime_ns, log.st_size, runlog.is_held(directory)
+            return directory, time.time() - self.followers.get(name).updated < LIVE
+        looks = log.st_mtime_ns, log.st_size, runlog.is_locked(directory)
         return None if self.jobs.is_pending(name) else looks

@@ -26,13 +26,13 @@ class World:
         """Which of `count` rows are this process's, as a slice."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def add_up(self, tensor):
+    def all_reduce(self, tensor):
         """Replace `tensor` in every process by the sum of all. Raises ProcessLost."""
         if self.size > 1:
             with explained():
                 dist.all_reduce(tensor)
 
-    def share(self, value=None):
+    def broadcast(self, value=None):
         """The first process's `value`, in every process. Raises ProcessLost."""
         if self.size == 1:
             return value

@@ -9,7 +9,7 @@ from tqdm import tqdm
 PLAIN_LINES = 20  # progress lines in a run where there is no terminal to draw a bar on
 
 
-class Screen:
+class TerminalProgress:
     """Shows events: a progress bar on a terminal, plain lines elsewhere."""
 
     def __init__(self, trainer, directory):

@@ -50,8 +50,10 @@ class Trainer:
         self.average = [p.detach().clone() for p in self.model.parameters()]
         self.optimizers = make_optimizers(self.model, config)
         self.step, self.resumed = 0, start is not None
-        self.stopping = self.told_to_stop = False  # what all agreed on; what this process was told
-        self.told_why = ""
+        self.stopping = self.stop_requested = (
+            False  # what all agreed on; what this process was told
+        )
+        self.stop_reason = ""
         self.began = time.monotonic()
         self.stance, self.notes = None, []  # towards what was compiled, if anything was
         self.precision = choose_precision(config.precision, self.device)
@@ -68,7 +70,7 @@ class Trainer:
 
     def stop(self, why=""):
         """Ask the run to save and end after the step it is in; safe from a signal handler."""
-        self.told_to_stop, self.told_why = True, why
+        self.stop_requested, self.stop_reason = True, why
         if self.world.size == 1:  # several processes agree on it in the next step
             self.stopping = True
 
@@ -98,7 +100,7 @@ class Trainer:
                         yield self._diverged()
                         return
                     yield self._now(Save)
-                yield self._now(End, reason="stopped", message=self.told_why)
+                yield self._now(End, reason="stopped", message=self.stop_reason)
                 return
             began = time.monotonic()
             loss, lr = self._train_step()
@@ -212,7 +214,7 @@ class Trainer:
     def _train_step(self):
         loss = self._loss(self.step)
         loss.backward()
-        loss = self._add_up(loss.detach())
+        loss = self._all_reduce(loss.detach())
         if self.config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         scale = lr_scale(self.step, self.config)
@@ -229,14 +231,14 @@ class Trainer:
         self.step += 1
         return loss.item(), self.config.learning_rate * scale
 
-    def _add_up(self, loss):
+    def _all_reduce(self, loss):
         """Add gradients, losses and requests to stop of all processes, in one exchange."""
         if self.world.size == 1:
             return loss
         grads = [p.grad for p in self.model.parameters()]
-        told = loss.new_tensor([self.told_to_stop])
+        told = loss.new_tensor([self.stop_requested])
         flat = torch.cat([*(grad.flatten() for grad in grads), loss.view(1), told]).cpu()
-        self.world.add_up(flat)
+        self.world.all_reduce(flat)
         *sums, loss, told = flat.split([*(grad.numel() for grad in grads), 1, 1])
         torch._foreach_copy_(
             grads, [total.view_as(g) for total, g in zip(sums, grads, strict=True)]

@@ -5,11 +5,11 @@ from functools import partial
 import gradio as gr
 import torch
 
-from charlm.hub.follow import Followed
+from charlm.hub.follow import HubFollowers
 from charlm.serving.job_queue import Jobs
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
-from charlm.serving.run_monitor import Board
+from charlm.serving.run_monitor import RunMonitor
 from charlm.ui import api, play, watch, zerogpu
 from charlm.ui import page_load as opening
 from charlm.ui.events import QUIET
@@ -38,25 +38,25 @@ def build(directory, model=None, limits=None, trainer=None):
     # a character's matrices are too small to share out: beside a training run one thread wrote 1.3
     # times as fast as two that wait for each other, and with a very small network 3 times
     torch.set_num_threads(1)
-    limits, followed = limits or Limits.from_environment(), Followed()
+    limits, followers = limits or Limits.from_environment(), HubFollowers()
     jobs = Jobs(directory, limits, trainer)
     jobs.wake()  # for the runs that went on, and the line that stood, while nothing was served
-    board = Board(jobs, followed)
-    library = Library(directory, followed, limits, model, board.is_training)
+    monitor = RunMonitor(jobs, followers)
+    library = Library(directory, followers, limits, model, monitor.is_training)
     default = library.default()
     with gr.Blocks(title="charlm", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
         timer = gr.Timer(watch.TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play") as play_tab:
-                desk, requests = play.build(library, default)
+                controls, requests = play.build(library, default)
             with gr.Tab("Watch", id="watch") as watch_tab:
-                watch.build(board, library, timer, watch_tab)
-        api.add_endpoints(library, default, board)
+                watch.build(monitor, library, timer, watch_tab)
+        api.add_endpoints(library, default, monitor)
         zerogpu.declare()
-        opening.connect(page, library, default, desk, requests, tabs)
+        opening.connect(page, library, default, controls, requests, tabs)
         # a model that was trained since is there for whoever comes back to the page
-        play_tab.select(partial(model_names, library), None, desk.model, **QUIET)
+        play_tab.select(partial(model_names, library), None, controls.model, **QUIET)
         for tab, active in ((play_tab, "false"), (watch_tab, "true")):
             # in the browser, where the two cannot overtake each other as answers of a server could
             tab.select(None, None, timer, js=SWITCH.format(active=active), **QUIET)

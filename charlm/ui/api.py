@@ -9,20 +9,20 @@ from charlm.errors import CharlmError
 from charlm.serving import generate as writer
 
 
-def add_endpoints(library, default, board):
+def add_endpoints(library, default, monitor):
     """Register the endpoints in the Blocks being built."""
     add_model_endpoints(library, default)
-    add_run_endpoints(board)
+    add_run_endpoints(monitor)
 
 
-def add_run_endpoints(board):
-    jobs = board.jobs
+def add_run_endpoints(monitor):
+    jobs = monitor.jobs
 
     def runs() -> list[dict]:
         """List the runs: name, state, step, steps and validation loss of each, the newest first."""
         return [
             {name: getattr(status, name) for name in ("name", "state", "step", "steps", "val_loss")}
-            for status in board.statuses().values()
+            for status in monitor.statuses().values()
         ]
 
     def run_status(run: str, cursor: int = 0) -> dict:
@@ -33,8 +33,8 @@ def add_run_endpoints(board):
             cursor: 0 to begin with, then what the last call gave; a long history comes in parts
         """
         with clear_errors():
-            status = board.status(run)
-            events, cursor = board.events(run, writer.whole(cursor))
+            status = monitor.status(run)
+            events, cursor = monitor.events(run, writer.whole(cursor))
         names = ("state", "step", "steps", "eta_seconds", "message", "place")
         told = {name: getattr(status, name) for name in names}
         return told | {"cursor": cursor, "events": events}

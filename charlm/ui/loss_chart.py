@@ -48,7 +48,7 @@ class Frame:
         return min(1.02, max(-0.02, share))
 
 
-def curve_html(curves, references, last_step, log_steps=False):
+def loss_chart_html(curves, references, last_step, log_steps=False):
     """Runs laid over each other, the first one in full, the others' validation loss alone.
 
     `references`: losses by the names in REFERENCES. `last_step`: where the first run will end.

@@ -6,7 +6,7 @@
   // Ctrl+Enter (or Cmd+Enter) writes, wherever on the page the hands are.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-    const write = find("write");
+    const write = find("generate");
     if (write && write.offsetParent) {
       event.preventDefault();
       write.click();
@@ -18,10 +18,10 @@
     if (!button) return;
     if (button.id === "copy") copyVerse(button);
     // seen at once, and also where the server answers no more
-    if (button.id === "silence") find("verse").querySelector(".writing")?.classList.remove("writing");
+    if (button.id === "stop-generating") find("text").querySelector(".writing")?.classList.remove("writing");
     // on a phone the verse is below the controls: bring it into view when it begins
-    const writes = button.id === "write" || button.closest("#openings");
-    if (writes && narrow()) find("stage").scrollIntoView({ behavior: "smooth" });
+    const writes = button.id === "generate" || button.closest("#examples");
+    if (writes && narrow()) find("output").scrollIntoView({ behavior: "smooth" });
   });
 
   // A link to a generation is for sending; where it cannot be copied, it opens like any other.
@@ -46,13 +46,13 @@
   });
 
   async function copyVerse(button) {
-    const lines = [...find("verse").querySelectorAll("p")].map((p) => p.textContent);
+    const lines = [...find("text").querySelectorAll("p")].map((p) => p.textContent);
     let told = "Copied";
     try {
       await navigator.clipboard.writeText(lines.join("\n"));
     } catch {
       // no clipboard on plain http from another machine, or not allowed: select it instead
-      window.getSelection().selectAllChildren(find("verse"));
+      window.getSelection().selectAllChildren(find("text"));
       told = "Selected: now Ctrl+C";
     }
     button.textContent = told;

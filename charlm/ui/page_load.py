@@ -8,9 +8,15 @@ from charlm.ui import play
 from charlm.ui.events import QUIET, SLOW
 
 
-def connect(page, library, default, desk, requests, tabs):
+def connect(page, library, default, controls, requests, tabs):
     """Have `page` open as its address says, and write what a link asks for."""
-    outputs = [desk.hub_notice, desk.model, desk.blurb, desk.prompt, *desk.settings]
+    outputs = [
+        controls.hub_notice,
+        controls.model,
+        controls.blurb,
+        controls.prompt,
+        *controls.settings,
+    ]
     outputs.append(requests.wanted)
 
     def begin(request: gr.Request):
@@ -18,26 +24,28 @@ def connect(page, library, default, desk, requests, tabs):
 
         def told(*notices):
             notice = play.hub_notice_html([*library.notices(), *notices])
-            return [*(update | {desk.hub_notice: notice}).values()]
+            return [*(update | {controls.hub_notice: notice}).values()]
 
-        update[desk.model] = gr.update(choices=library.names())
+        update[controls.model] = gr.update(choices=library.names())
         if (better := library.default()) != default:  # it was not here when the page was made
-            update[desk.model] = gr.update(choices=library.names(), value=better)
-        update[desk.blurb] = play.portrait_html(library, better)  # which may have a new revision
+            update[controls.model] = gr.update(choices=library.names(), value=better)
+        update[controls.blurb] = play.model_summary_html(
+            library, better
+        )  # which may have a new revision
         yield told()
         try:
             link = links.read(request.query_params, better, library.limits)
             if not link:
                 return
-            update[desk.prompt] = link.prompt
-            update |= dict(zip(desk.settings, link.numbers, strict=True))
+            update[controls.prompt] = link.prompt
+            update |= dict(zip(controls.settings, link.numbers, strict=True))
             yield told(f"Fetching {link.model} …" if link.model not in library.names() else "")
             name, notice = find(library, link)
         except CharlmError as error:
             yield told(str(error))
             return
-        update[desk.model] = gr.update(choices=library.names(), value=name)
-        update[desk.blurb] = play.portrait_html(library, name)
+        update[controls.model] = gr.update(choices=library.names(), value=name)
+        update[controls.blurb] = play.model_summary_html(library, name)
         update[requests.wanted] = True
         yield told(notice)
 

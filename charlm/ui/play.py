@@ -14,7 +14,7 @@ from charlm.serving import generate as writer
 from charlm.ui.api import error_for_visitor
 from charlm.ui.events import GENERATE_EVENT, QUIET, SLOW
 from charlm.ui.link import NUMBERS, Link
-from charlm.ui.verse_html import play_html
+from charlm.ui.text_html import text_html
 
 OPENINGS = {
     "Romeo": "ROMEO:\n",
@@ -31,7 +31,7 @@ BLURBS = {
 
 
 @dataclass(frozen=True)
-class Desk:
+class PlayControls:
     """What the visitor sets; `settings` in the order that writer.sample_config takes them."""
 
     hub_notice: gr.HTML
@@ -69,24 +69,24 @@ class InFlight:
 
 
 def build(library, default):
-    """The tab, in the Blocks being built; returns its Desk and its Requests."""
+    """The tab, in the Blocks being built; returns its PlayControls and its Requests."""
     with gr.Row(elem_id="play"):
-        with gr.Column(scale=2, min_width=300, elem_id="desk"):
-            desk = build_desk(library, default)
-        with gr.Column(scale=3, min_width=320, elem_id="stage"):
-            verse = gr.HTML(opening_html(library, default), elem_id="verse")
-            with gr.Row(elem_id="foot"):
-                status = gr.HTML(opening_status(library, default), elem_id="status")
+        with gr.Column(scale=2, min_width=300, elem_id="controls"):
+            controls = build_controls(library, default)
+        with gr.Column(scale=3, min_width=320, elem_id="output"):
+            verse = gr.HTML(first_text_html(library, default), elem_id="text")
+            with gr.Row(elem_id="text-footer"):
+                status = gr.HTML(first_status_html(library, default), elem_id="status")
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="chip")
-    return desk, connect(library, desk, verse, status)
+    return controls, connect(library, controls, verse, status)
 
 
-def build_desk(library, default):
+def build_controls(library, default):
     """The controls, from the first decision to the last."""
-    return Desk(
+    return PlayControls(
         hub_notice=gr.HTML(elem_id="hub-notice"),
         model=gr.Radio(library.names(), value=default, label="The player", elem_id="model"),
-        blurb=gr.HTML(portrait_html(library, default), elem_id="blurb"),
+        blurb=gr.HTML(model_summary_html(library, default), elem_id="model-summary"),
         source=None if library.limits.hub == "off" else build_source(),
         prompt=gr.Textbox(
             OPENINGS["Romeo"],
@@ -97,45 +97,47 @@ def build_desk(library, default):
             elem_id="prompt",
         ),
         chips=build_chips(),
-        start=gr.Button("Generate", variant="primary", elem_id="write"),
-        stop=gr.Button("Stop", variant="stop", elem_id="silence"),
+        start=gr.Button("Generate", variant="primary", elem_id="generate"),
+        stop=gr.Button("Stop", variant="stop", elem_id="stop-generating"),
         notice=gr.HTML(elem_id="notice"),
         settings=build_settings(),
     )
 
 
 def build_source():
-    with gr.Accordion("Another player, from the Hugging Face Hub …", open=False, elem_id="guest"):
+    with gr.Accordion(
+        "Another player, from the Hugging Face Hub …", open=False, elem_id="hub-model"
+    ):
         return gr.Textbox(
             label="Whose, and what it is called",
             info="a model that somebody trained and pushed; Enter fetches it",
             placeholder="user/repo, or user/repo@revision",
             max_length=250,
-            elem_id="guest-name",
+            elem_id="hub-source",
         )
 
 
 def build_chips():
-    with gr.Row(elem_id="openings"):
+    with gr.Row(elem_id="examples"):
         return [gr.Button(name, size="sm", elem_classes="chip") for name in OPENINGS]
 
 
-def connect(library, desk, verse, status):
+def connect(library, controls, verse, status):
     """Connect the events; returns Requests, by which other events ask for a text."""
     requests = Requests(gr.Number(0, visible="hidden", precision=0), gr.State(True), InFlight())
-    connect_generation(library, desk, requests, [verse, status, desk.notice])
-    gr.on([desk.start.click, desk.prompt.submit], **requests.event)
-    for chip, words in zip(desk.chips, OPENINGS.values(), strict=True):
-        chip.click(partial(str, words), None, desk.prompt, **QUIET).then(**requests.event)
-    portrait = partial(portrait_html, library)
-    desk.model.input(portrait, desk.model, desk.blurb, **QUIET).then(**requests.event)
+    connect_generation(library, controls, requests, [verse, status, controls.notice])
+    gr.on([controls.start.click, controls.prompt.submit], **requests.event)
+    for chip, words in zip(controls.chips, OPENINGS.values(), strict=True):
+        chip.click(partial(str, words), None, controls.prompt, **QUIET).then(**requests.event)
+    summary = partial(model_summary_html, library)
+    controls.model.input(summary, controls.model, controls.blurb, **QUIET).then(**requests.event)
 
     def stop(request: gr.Request):
         requests.in_flight.stop(request.session_hash)
 
-    desk.stop.click(stop, None, None, **QUIET)
-    if desk.source:
-        connect_source(library, desk, requests)
+    controls.stop.click(stop, None, None, **QUIET)
+    if controls.source:
+        connect_source(library, controls, requests)
     return requests
 
 
@@ -169,7 +171,7 @@ class Requests:
         return count + wanted, True
 
 
-def connect_generation(library, desk, requests, outputs):
+def connect_generation(library, controls, requests, outputs):
     """Connect the event that generates, triggered by a change of `requests.count`."""
     in_flight = requests.in_flight
 
@@ -194,7 +196,7 @@ def connect_generation(library, desk, requests, outputs):
 
     requests.count.change(
         generate,
-        [desk.prompt, desk.model, *desk.settings],
+        [controls.prompt, controls.model, *controls.settings],
         outputs,
         # plain values for few components, as they are: that is most of what an update costs
         postprocess=False,
@@ -206,7 +208,7 @@ def connect_generation(library, desk, requests, outputs):
     )
 
 
-def connect_source(library, desk, requests):
+def connect_source(library, controls, requests):
     """Fetch a Hub model, saying so, and let it write when it is here."""
 
     def fetch(source):
@@ -218,17 +220,25 @@ def connect_source(library, desk, requests):
             yield [hub_notice_html([str(error)]), skip, skip, skip, False]
             return
         picked = gr.update(choices=library.names(), value=name)
-        notice, blurb = hub_notice_html(library.notices()), portrait_html(library, name)
+        notice, blurb = hub_notice_html(library.notices()), model_summary_html(library, name)
         yield [notice, picked, blurb, "", True]
 
-    outputs = [desk.hub_notice, desk.model, desk.blurb, desk.source, requests.wanted]
-    fetched = desk.source.submit(fetch, desk.source, outputs, trigger_mode="multiple", **SLOW)
+    outputs = [
+        controls.hub_notice,
+        controls.model,
+        controls.blurb,
+        controls.source,
+        requests.wanted,
+    ]
+    fetched = controls.source.submit(
+        fetch, controls.source, outputs, trigger_mode="multiple", **SLOW
+    )
     fetched.then(**requests.event)
 
 
 def shown(progress, link):
     """What the page shows of it: the verse, the line below it, and what was left out."""
-    verse = play_html(progress.text, progress.given, not progress.done)
+    verse = text_html(progress.text, progress.given, not progress.done)
     return [verse, status_html(progress, link), notice_html(progress)]
 
 
@@ -242,7 +252,7 @@ def build_settings():
         "top_p": ("Top-p", 0, 1, 0.01),
         "min_p": ("Min-p", 0, 1, 0.01),
     }
-    title = "Stage directions: length, temperature, seed …"
+    title = "WatchView directions: length, temperature, seed …"
     with gr.Accordion(title, open=False, elem_id="settings"):
         settings = [
             gr.Slider(low, high, getattr(default, name), step=step, label=label, info=notes[name])
@@ -252,32 +262,32 @@ def build_settings():
     return [*settings, seed]
 
 
-def portrait_html(library, name):
+def model_summary_html(library, name):
     """One line on who is going to write."""
     try:
-        portrait = library.portrait(name)
+        summary = library.summary(name)
     except CharlmError as error:
-        return f'<p class="portrait">{escape(str(error))}</p>'
-    facts = [f"{portrait.parameters:,} weights"] if portrait.parameters else []
-    facts.append(BLURBS[portrait.kind].format(block_size=portrait.block_size))
-    if portrait.val_loss is not None:
-        facts.append(f"validation loss {portrait.val_loss:.4f}")
-    if portrait.revision:
-        facts.append(f"revision {portrait.revision[:7]}")
-    return f'<p class="portrait">{escape("; ".join(facts))}.</p>'
+        return f'<p class="model-summary">{escape(str(error))}</p>'
+    facts = [f"{summary.parameters:,} weights"] if summary.parameters else []
+    facts.append(BLURBS[summary.kind].format(block_size=summary.block_size))
+    if summary.val_loss is not None:
+        facts.append(f"validation loss {summary.val_loss:.4f}")
+    if summary.revision:
+        facts.append(f"revision {summary.revision[:7]}")
+    return f'<p class="model-summary">{escape("; ".join(facts))}.</p>'
 
 
-def opening_html(library, name):
+def first_text_html(library, name):
     """What is on the page before anybody has asked: the model's own last sample."""
     try:
-        return play_html(library.portrait(name).sample.strip("\n"))
+        return text_html(library.summary(name).sample.strip("\n"))
     except CharlmError:
-        return play_html("")
+        return text_html("")
 
 
-def opening_status(library, name):
+def first_status_html(library, name):
     try:
-        step = library.portrait(name).sample_step
+        step = library.summary(name).sample_step
     except CharlmError as error:
         return status_line(str(error))
     return status_line("" if step is None else f"{name}, as it wrote at step {step:,}")

@@ -123,7 +123,7 @@ def values(limits, preset):
 
 
 def preset_html(preset):
-    return f'<p class="portrait">{preset}: {PRESETS[preset].note}.</p>'
+    return f'<p class="model-summary">{preset}: {PRESETS[preset].note}.</p>'
 
 
 def read(preset, source, text, file, name, *numbers):

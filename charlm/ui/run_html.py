@@ -2,7 +2,7 @@
 
 from html import escape
 
-from charlm.ui.verse_html import play_html
+from charlm.ui.text_html import text_html
 
 ROWS = 200  # of the table of evaluations
 STATES = {
@@ -89,7 +89,7 @@ def sample_html(history, moment):
     earlier = [sample for sample in history.samples if sample[0] <= moment]
     step, text = earlier[-1] if earlier else history.samples[0]
     title = f"What it wrote at step {step:,}" if step else "What it wrote before it had learned"
-    return f'<h3 class="sample">{title}</h3>' + play_html(text.strip("\n"))
+    return f'<h3 class="sample">{title}</h3>' + text_html(text.strip("\n"))
 
 
 def label(status):

@@ -13,10 +13,10 @@ from charlm.ui import run_form as forms
 from charlm.ui import run_html as report
 from charlm.ui.api import clear_errors
 from charlm.ui.events import QUIET
-from charlm.ui.loss_chart import Curve, curve_html
+from charlm.ui.loss_chart import Curve, loss_chart_html
 
 TICK = 1.0  # seconds between looks
-DEEDS = {"pause": "Pause", "resume": "Resume", "stop": "Stop", "delete": "Delete …"}
+ACTIONS = {"pause": "Pause", "resume": "Resume", "stop": "Stop", "delete": "Delete …"}
 LINEAR, LOG = "linear steps", "log steps"
 RESCUE = ". Or choose a text of your own below, or one that a model writes now"
 NOTHING = "<p>Nothing has been trained here yet.</p>"
@@ -24,7 +24,7 @@ MOST_OTHERS = 4  # runs laid over another
 
 
 @dataclass(frozen=True)
-class Stage:
+class WatchView:
     """What the tab shows; `outputs` in the order that View.render gives them."""
 
     run: gr.Radio
@@ -34,40 +34,42 @@ class Stage:
     milestones: gr.HTML
     figures: gr.HTML
     sample: gr.HTML
-    deeds: dict  # name -> gr.Button
+    actions: dict  # name -> gr.Button
     seen: gr.State
 
     @property
     def outputs(self):
         shown = [self.run, self.others, self.head, self.curve, self.milestones, self.figures]
-        return [*shown, self.sample, *self.deeds.values(), self.seen]
+        return [*shown, self.sample, *self.actions.values(), self.seen]
 
 
 @dataclass(frozen=True)
-class Seen:
+class Rendered:
     """What a visitor's page shows already."""
 
     everything: tuple = ()  # equal if nothing has changed at all
     parts: tuple = ()  # hashes of the page's parts as they were last sent to it
 
 
-def build(board, library, timer, tab):
+def build(monitor, library, timer, tab):
     """The tab, in the Blocks being built, brought up to date when it is opened and at each tick."""
-    names = list(board.statuses())
+    names = list(monitor.statuses())
     with gr.Row(elem_id="watch"):
-        with gr.Column(scale=3, min_width=320, elem_id="show"):
+        with gr.Column(scale=3, min_width=320, elem_id="run-panel"):
             head = gr.HTML(NOTHING, elem_id="run-head")
-            deeds = build_deeds()
+            actions = build_actions()
             curve = gr.HTML(elem_id="curve")
             scale = gr.Radio([LINEAR, LOG], value=LINEAR, show_label=False, elem_id="scale")
             milestones = gr.HTML(elem_id="milestones")
             told = "Its samples, from the first to the latest"
-            moment = gr.Slider(0, 100, 100, step=1, label=told, elem_id="moment")
+            moment = gr.Slider(0, 100, 100, step=1, label=told, elem_id="sample-position")
             sample = gr.HTML(elem_id="sample")
             with gr.Accordion("The figures", open=False, elem_id="figures"):
                 figures = gr.HTML()
-        with gr.Column(scale=2, min_width=300, elem_id="bill"):
-            form = forms.build(board.jobs.limits) if board.jobs.limits.training == "on" else None
+        with gr.Column(scale=2, min_width=300, elem_id="runs-panel"):
+            form = (
+                forms.build(monitor.jobs.limits) if monitor.jobs.limits.training == "on" else None
+            )
             run = gr.Radio(names, label="The runs", elem_id="runs")
             others = gr.Dropdown(
                 names,
@@ -76,10 +78,10 @@ def build(board, library, timer, tab):
                 max_choices=MOST_OTHERS,
                 elem_id="others",
             )
-    seen = gr.State(Seen())
-    stage = Stage(run, others, head, curve, milestones, figures, sample, deeds, seen)
+    seen = gr.State(Rendered())
+    stage = WatchView(run, others, head, curve, milestones, figures, sample, actions, seen)
     look = {
-        "fn": partial(render, board),
+        "fn": partial(render, monitor),
         "inputs": [run, others, scale, moment, seen],
         "outputs": stage.outputs,
         # what was chosen may be gone by now: that is for `render` to see, not an error
@@ -89,66 +91,66 @@ def build(board, library, timer, tab):
     choices = [run.input, others.input, scale.input, moment.input]
     # one event, so that a page never has two answers on their way that could overtake each other
     gr.on([tab.select, timer.tick, *choices], trigger_mode="always_last", **look)
-    connect_deeds(board, stage, look)
+    connect_actions(monitor, stage, look)
     if form:
-        connect_form(board, library, form, stage, look)
+        connect_form(monitor, library, form, stage, look)
 
 
-def build_deeds():
+def build_actions():
     """Buttons for what can be done to the run that is shown."""
-    with gr.Row(elem_id="deeds"):
+    with gr.Row(elem_id="actions"):
         return {
-            deed: gr.Button(label, size="sm", visible=False, elem_id=deed, elem_classes="chip")
-            for deed, label in DEEDS.items()
+            action: gr.Button(label, size="sm", visible=False, elem_id=action, elem_classes="chip")
+            for action, label in ACTIONS.items()
         }
 
 
-def connect_deeds(board, stage, look):
+def connect_actions(monitor, stage, look):
     """Pause, resume and stop at once; delete after asking."""
-    jobs = board.jobs
+    jobs = monitor.jobs
     with gr.Row(visible=False, elem_id="ask-delete") as ask:
         question, asked = gr.HTML(), gr.State()
         yes = gr.Button("Delete it", variant="stop", size="sm", elem_id="delete-yes")
         no = gr.Button("Keep it", size="sm", elem_id="delete-no")
 
-    def do(deed, name):
+    def do(action, name):
         with clear_errors():
-            deed(name)
-        board.statuses(fresh=True)
+            action(name)
+        monitor.statuses(fresh=True)
 
     def ask_first(name):
         told = f"<p>Delete {escape(str(name))}, its model and its history, for good?</p>"
         return gr.update(visible=True), told, name
 
-    for name, deed in (
+    for name, action in (
         ("pause", jobs.pause),
         ("resume", jobs.resume),
         ("stop", partial(jobs.stop, wait=0)),  # the next ticks tell how it went
     ):
-        stage.deeds[name].click(partial(do, deed), stage.run, None, **QUIET).then(**look)
-    stage.deeds["delete"].click(ask_first, stage.run, [ask, question, asked], **QUIET)
+        stage.actions[name].click(partial(do, action), stage.run, None, **QUIET).then(**look)
+    stage.actions["delete"].click(ask_first, stage.run, [ask, question, asked], **QUIET)
     hide = {"fn": lambda: gr.update(visible=False), "inputs": None, "outputs": ask, **QUIET}
     gr.on([no.click, yes.click, stage.run.input], **hide)
     yes.click(partial(do, jobs.delete), asked, None, **QUIET).then(**look)
 
 
-def connect_form(board, library, form, stage, look):
+def connect_form(monitor, library, form, stage, look):
     def start(*inputs):
         told, source = partial(notice, name=gr.skip()), inputs[1]
         yield told("One moment …", marks=forms.marks(form, source))
         try:
             arguments = forms.read(*inputs)
-            board.jobs.check(**arguments)  # before a text is written for nothing
+            monitor.jobs.check(**arguments)  # before a text is written for nothing
             if source == forms.WRITTEN:
                 for arguments["text"], share in writer.write_corpus(library):
                     yield told(f"A text to learn from is being written: {share:.0%}")
-            name = board.jobs.start(**arguments)
+            name = monitor.jobs.start(**arguments)
         except CharlmError as error:
             missing = isinstance(error, DataError) and source == forms.TINY
             marks = forms.marks(form, source, error)
             yield told(f"{error}{RESCUE * missing}", rescue=missing, marks=marks)
             return
-        there = list(board.statuses(fresh=True))
+        there = list(monitor.statuses(fresh=True))
         yield notice(f"{name} is on its way.", gr.update(choices=there, value=name))
 
     def notice(text, name, rescue=False, marks=()):
@@ -167,16 +169,16 @@ def connect_form(board, library, form, stage, look):
     rescued.then(start, **begin).then(**look)
 
 
-def render(board, name, others, scale, percent, seen):
+def render(monitor, name, others, scale, percent, seen):
     """What of the page has changed since `seen`, as updates; nothing at all if nothing has."""
-    statuses = board.statuses()
+    statuses = monitor.statuses()
     chosen = name if name in statuses else first_choice(statuses)
     asked, others = others or [], dict.fromkeys(others or [])
     others = [n for n in others if n in statuses and n != chosen][:MOST_OTHERS]
     shown = [chosen, *others] if chosen else []
-    histories = [board.history(n) for n in shown]
+    histories = [monitor.history(n) for n in shown]
     cursors = tuple((n, h.cursor) for n, h in zip(shown, histories, strict=True))
-    able = board.abilities(statuses[chosen]) if chosen else set()
+    able = monitor.allowed_actions(statuses[chosen]) if chosen else set()
     everything = name, cursors, scale, percent, tuple(statuses.values()), frozenset(able)
     if everything == seen.everything:
         return gr.skip()
@@ -190,9 +192,9 @@ def render(board, name, others, scale, percent, seen):
         ),
     ]
     if chosen:
-        parts = show(board, statuses[chosen], able, histories, scale, percent, cursors)
+        parts = show(monitor, statuses[chosen], able, histories, scale, percent, cursors)
     else:
-        parts = [NOTHING, *[""] * 4, *[gr.update(visible=False)] * len(DEEDS)]
+        parts = [NOTHING, *[""] * 4, *[gr.update(visible=False)] * len(ACTIONS)]
     parts = [*choices, *parts]
     hashes = tuple(hash(repr(part)) for part in parts)
     before = seen.parts or [None] * len(parts)
@@ -200,24 +202,24 @@ def render(board, name, others, scale, percent, seen):
         gr.skip() if new == old else part
         for part, new, old in zip(parts, hashes, before, strict=True)
     ]
-    return [*changed, Seen(everything, hashes)]
+    return [*changed, Rendered(everything, hashes)]
 
 
-def show(board, status, able, histories, scale, percent, cursors):
+def show(monitor, status, able, histories, scale, percent, cursors):
     """The parts of the page that show a run and what is `able` to be done, others laid over it."""
     history = histories[0]
 
     def draw():
         curves = [curve_of(h) for h in histories]
-        return curve_html(curves, history.references, status.steps, scale == LOG)
+        return loss_chart_html(curves, history.references, status.steps, scale == LOG)
 
     return [
         report.head_html(status, history),
-        board.drawing((cursors, status.steps, scale), draw),
+        monitor.drawing((cursors, status.steps, scale), draw),
         report.milestones_html(history),
         report.figures_html(history),
         report.sample_html(history, percent / 100 * status.steps),
-        *(gr.update(visible=deed in able) for deed in DEEDS),
+        *(gr.update(visible=action in able) for action in ACTIONS),
     ]
 
 

@@ -4,9 +4,9 @@ import time
 
 import pytest
 import torch
-from conftest import make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_models import make_model
 
 from charlm.config import SampleConfig
 from charlm.generation import batch as batches
@@ -162,7 +162,7 @@ def test_decoding_leaves_the_callers_list_alone():
 
 @pytest.fixture(autouse=True)
 def little_practice(monkeypatch):
-    monkeypatch.setattr(batches, "PRACTICE", (2, 20))
+    monkeypatch.setattr(batches, "WARM_UP", (2, 20))
     monkeypatch.setattr(engine, "QUIET", 0)
 
 
@@ -201,7 +201,7 @@ def test_everybody_gets_a_turn_and_sees_the_place_in_line():
 
 
 def test_a_line_has_an_end_and_so_has_what_one_visitor_gets():
-    crowd = started(max_streams=1, max_line=3, max_per_visitor=2)
+    crowd = started(max_streams=1, max_queue=3, max_per_visitor=2)
     long = SampleConfig(100_000)
     mine = [crowd.write([1], long, "ann") for _ in range(2)]
     with pytest.raises(EngineError, match="2 texts are being written for you already"):
@@ -255,7 +255,7 @@ def test_a_poisoned_stream_fails_alone(capfd, monkeypatch):
 def test_a_thread_does_not_die_silently(monkeypatch):
     crowd = started()
     with monkeypatch.context() as patched:
-        patched.setattr(crowd, "_take_turns", lambda: 1 / 0)
+        patched.setattr(crowd, "_schedule", lambda: 1 / 0)
         stream = crowd.write([1], SampleConfig(5))
         wait_until(lambda: stream.over)
     assert isinstance(stream.error, ZeroDivisionError)
@@ -274,7 +274,7 @@ def test_a_thread_ends_when_nobody_is_left_and_another_begins(monkeypatch):
 
 
 def test_two_hundred_come_and_go_at_random():
-    crowd, rng = started(max_streams=16, turn=20, max_line=500), random.Random(5)
+    crowd, rng = started(max_streams=16, turn=20, max_queue=500), random.Random(5)
     expected = alone(crowd.model, [3], SampleConfig(60, seed=7))
 
     def visit():
@@ -321,10 +321,10 @@ def test_it_rests_beside_others(monkeypatch):
     naps = []
     monkeypatch.setattr(engine.time, "sleep", naps.append)
     monkeypatch.setattr(engine, "BURST", 0.001)
-    for sharing in (False, True):
-        crowd = Engine(MODELS["today"], Limits(), lambda sharing=sharing: sharing)
+    for yields_cpu in (False, True):
+        crowd = Engine(MODELS["today"], Limits(), lambda yields_cpu=yields_cpu: yields_cpu)
         stream = crowd.write([1], SampleConfig(100))
         while not stream.over:
             threading.Event().wait(0.01)
-        assert bool(naps) == sharing
+        assert bool(naps) == yields_cpu
     assert min(naps) > engine.REST * engine.BURST

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import make_model, small_training
+from small_models import make_model, small_training
 
 from charlm.config import TrainConfig
 from charlm.training.optim import AdamW, Muon, lr_scale, make_group, make_optimizers, orthogonalize

@@ -4,14 +4,14 @@ import shutil
 import pytest
 
 from charlm.errors import CharlmError
-from charlm.hub.follow import Followed
+from charlm.hub.follow import HubFollowers
 from charlm.models import checkpoint
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 
 
 def make_library(directory, first=None):
-    return Library(directory, Followed(), Limits(), first)
+    return Library(directory, HubFollowers(), Limits(), first)
 
 
 def test_it_lists_bundled_models_first_then_the_newest(model_directory):
@@ -51,20 +51,20 @@ def test_without_any_model_it_says_how_to_get_one(tmp_path):
 
 
 def test_a_portrait_comes_from_config_and_log(trained):
-    portrait = make_library(trained).portrait("small-gpt")
-    assert (portrait.kind, portrait.block_size) == ("gpt", 16)
-    assert portrait.parameters > 1000
-    assert 0 < portrait.val_loss < 5
-    assert portrait.sample
-    assert portrait.sample_step == 30
+    summary = make_library(trained).summary("small-gpt")
+    assert (summary.kind, summary.block_size) == ("gpt", 16)
+    assert summary.parameters > 1000
+    assert 0 < summary.val_loss < 5
+    assert summary.sample
+    assert summary.sample_step == 30
 
 
 @pytest.mark.parametrize("log", [None, b"", b"damaged\n", b"\0\0\0\n", b"[]\n"])
 def test_a_model_without_its_log_still_has_a_portrait(model_directory, log):
     if log is not None:
         (model_directory / "run.jsonl").write_bytes(log)
-    portrait = make_library(model_directory.parent).portrait("small")
-    assert (portrait.parameters, portrait.val_loss, portrait.sample) == (None, None, "")
+    summary = make_library(model_directory.parent).summary("small")
+    assert (summary.parameters, summary.val_loss, summary.sample) == (None, None, "")
 
 
 def test_a_damaged_model_fails_alone(model_directory):

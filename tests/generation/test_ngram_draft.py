@@ -1,12 +1,12 @@
 import torch
-from conftest import make_model
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import make_model
 
 from charlm.config import SampleConfig
 from charlm.generation import batch as batches
 from charlm.generation import ngram_draft as drafts
-from charlm.generation.batch import Batch, Stream, practise, right
+from charlm.generation.batch import Batch, Stream, right, warm_up_draft
 from charlm.generation.ngram_draft import Draft
 from charlm.generation.sampling import choose
 
@@ -73,12 +73,12 @@ def passes(model, draft, seed):
 
 
 def test_practice_saves_passes_and_changes_no_text(monkeypatch):
-    monkeypatch.setattr(batches, "PRACTICE", (20, 100))
+    monkeypatch.setattr(batches, "WARM_UP", (20, 100))
     model, draft = make_model("today", 5), Draft(5)
-    assert len(list(practise(model, draft))) >= 100
+    assert len(list(warm_up_draft(model, draft))) >= 100
     for seed in (100, 101):
         practised, text = passes(model, draft, seed)
-        monkeypatch.setattr(batches, "DRAFTED", 1)
+        monkeypatch.setattr(batches, "MAX_DRAFT_ROWS", 1)
         plain, same = passes(model, Draft(5), seed)
         monkeypatch.undo()
         assert practised < 0.8 * plain

@@ -1,4 +1,4 @@
-"""The Watch tab in a real browser: runs are started, followed, stopped and resumed."""
+"""The Watch tab in a real browser: runs are started, followers, stopped and resumed."""
 
 import re
 import shutil
@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from conftest import App, CommandLine, make_text, paste, visitor
+from browser import paste, visitor
 from gradio_client import Client
 from playwright.sync_api import expect
+from programs import App, CommandLine
+from small_models import make_text
 
 LONG = 20_000  # steps of a bigram, which take longer than any of these tests looks
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -83,18 +85,18 @@ def test_a_visitor_meets_a_complete_run(page):
         expect(page.locator("#curve")).to_contain_text(told)
     expect(page.locator("#milestones")).to_contain_text("step 10 does better than blind chance")
     expect(page.locator("#sample")).to_contain_text("What it wrote at step 30")
-    page.locator("#moment input[type=range]").focus()
+    page.locator("#sample-position input[type=range]").focus()
     page.keyboard.press("Home")
     expect(page.locator("#sample")).to_contain_text("before it had learned")
-    page.locator("#moment input[type=range]").fill("50")
+    page.locator("#sample-position input[type=range]").fill("50")
     expect(page.locator("#sample")).to_contain_text("What it wrote at step 10")
     linear = page.locator("#curve .plot path.val").get_attribute("d")
     choose(page, "scale", "log steps")
     expect(page.locator("#curve .plot path.val")).not_to_have_attribute("d", linear)
     page.locator("#figures > button").click()
     expect(page.locator("#figures tbody tr")).to_have_count(4)
-    for deed in ("pause", "resume", "stop", "delete"):
-        expect(page.locator(f"#{deed}")).not_to_be_visible()
+    for action in ("pause", "resume", "stop", "delete"):
+        expect(page.locator(f"#{action}")).not_to_be_visible()
 
 
 def test_from_the_button_to_the_play_tab(page, stage):

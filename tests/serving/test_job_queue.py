@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, make_text
+from programs import REPOSITORY
+from small_models import make_text
 
 from charlm.config import ConfigError
 from charlm.data import corpus as data
@@ -50,7 +51,7 @@ def wait_for(line, name, *states, seconds=90):
 
 
 def able(line, name):
-    return line.abilities(line.status(name))
+    return line.allowed_actions(line.status(name))
 
 
 def wait_for_step(line, name, step):
@@ -255,7 +256,7 @@ def test_a_full_disk_is_told(line, monkeypatch):
     name = line.start(**QUICK, steps=50)
     del line.wake
     with monkeypatch.context() as disk:
-        disk.setattr(jobs, "start_aside", full)
+        disk.setattr(jobs, "start_in_background", full)
         line.wake()
         give_up = time.monotonic() + 20
         while "No space left" not in line.status(name).message:
@@ -325,13 +326,13 @@ def test_what_was_not_started_here_is_left_alone(line, train, text_file):
             time.sleep(0.05)
         assert line.status("own").state == "running"
         assert able(line, "own") == set()
-        for deed in ("stop", "pause", "resume", "delete"):
+        for action in ("stop", "pause", "resume", "delete"):
             with pytest.raises(JobError, match="own was not started on this page"):
-                getattr(line, deed)("own")
+                getattr(line, action)("own")
             with pytest.raises(CharlmError, match="there is no run none"):
-                getattr(line, deed)("none")
+                getattr(line, action)("none")
             with pytest.raises(ConfigError, match="cannot be a run's name"):
-                getattr(line, deed)("../own")
+                getattr(line, action)("../own")
         assert process.poll() is None
     finally:
         process.send_signal(signal.SIGTERM)
@@ -343,9 +344,9 @@ def test_where_training_is_off_everything_is_refused(line):
     line.limits = Limits(training="off")
     with pytest.raises(JobError, match="switched off on this page"):
         line.start(**QUICK)
-    for deed in ("stop", "pause", "resume", "delete"):
+    for action in ("stop", "pause", "resume", "delete"):
         with pytest.raises(JobError, match="switched off on this page"):
-            getattr(line, deed)("x")
+            getattr(line, action)("x")
 
 
 def test_old_runs_without_a_name_go_and_the_named_stay(line):
@@ -439,7 +440,7 @@ def test_the_trainer_lets_others_go_first(line):
     if session.exists():
         assert session.read_text().split()[-1] == str(BACK)
     line.stop(name)
-    assert runlog.is_held(line.directory / name) is False
+    assert runlog.is_locked(line.directory / name) is False
 
 
 def test_a_run_that_somebody_else_gave_that_name_is_theirs(line, train, text_file):

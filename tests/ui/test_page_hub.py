@@ -8,16 +8,18 @@ import textwrap
 import time
 
 import pytest
-from conftest import REPOSITORY, App, make_text, visitor
+from browser import visitor
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
+from programs import REPOSITORY, App
+from small_models import make_text
 
 from charlm.models import checkpoint
 from charlm.runs.log import FILE as LOG
 
 REPO = "ann/player"
-GUEST = "#guest-name textarea"
+GUEST = "#hub-source textarea"
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +57,12 @@ def hub(shared_hub, theatre):
 @pytest.fixture
 def page(browser, theatre, hub):
     with visitor(browser, theatre) as page:
-        expect(page.locator("#write")).to_be_visible(timeout=60_000)
+        expect(page.locator("#generate")).to_be_visible(timeout=60_000)
         yield page
 
 
 def text_of(page):
-    return "\n".join(page.locator("#verse p").all_text_contents())
+    return "\n".join(page.locator("#text p").all_text_contents())
 
 
 def write_short(page, seed=3):
@@ -71,14 +73,14 @@ def write_short(page, seed=3):
         box = page.locator("#settings input[type=number]").nth(field)
         box.fill(str(value))
         box.press("Tab")
-    page.locator("#write").click()
+    page.locator("#generate").click()
     expect(page.locator("#status")).to_contain_text("50 characters, ")
     return page.locator("#link").evaluate("a => a.href")
 
 
 def fetch(page, source):
     if not page.locator(GUEST).is_visible():
-        page.locator("#guest > button").click()
+        page.locator("#hub-model > button").click()
         page.wait_for_timeout(1000)
     page.locator(GUEST).fill(source)
     page.locator(GUEST).press("Enter")
@@ -91,13 +93,13 @@ def chosen(page):
 def test_it_starts_with_its_model_and_takes_a_new_revision_by_itself(page, hub, others):
     expect(chosen(page)).to_have_text(REPO)
     first = hub.repo(REPO).commits[-1].sha
-    expect(page.locator("#blurb")).to_contain_text(f"revision {first[:7]}")
+    expect(page.locator("#model-summary")).to_contain_text(f"revision {first[:7]}")
     link = write_short(page)
     assert f"revision={first}" in link
     old = text_of(page)
     second = hub.add(REPO, others)
     give_up = time.monotonic() + 60
-    while second[:7] not in page.locator("#blurb").inner_text():
+    while second[:7] not in page.locator("#model-summary").inner_text():
         assert time.monotonic() < give_up
         page.reload()
         page.wait_for_timeout(2000)
@@ -202,12 +204,12 @@ def test_a_link_of_a_few_words_is_enough(browser, theatre, hub):
 START = """
 import json, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from charlm.hub.follow import Followed
+from charlm.hub.follow import HubFollowers
 from charlm.serving.limits import Limits
 from charlm.serving.library import Library
 def start(source):
     began = time.monotonic()
-    library = Library(sys.argv[1], Followed(), Limits(), source)
+    library = Library(sys.argv[1], HubFollowers(), Limits(), source)
     default, notices = library.default(), library.notices()
     return default, " ".join(notices), time.monotonic() - began
 with ThreadPoolExecutor(20) as pool:
@@ -267,7 +269,7 @@ def test_without_the_hub_and_with_all_switched_off_it_plays(browser, trained, tm
         with visitor(browser, app) as page:
             expect(page.locator("#hub-notice")).to_contain_text("cannot be reached", timeout=60_000)
             expect(chosen(page)).to_have_text("small-gpt")
-            expect(page.locator("#guest")).to_have_count(0)
+            expect(page.locator("#hub-model")).to_have_count(0)
             write_short(page)
             page.get_by_role("tab", name="Watch").click()
             expect(page.locator("#run-head")).to_contain_text("small-gpt has finished")

@@ -3,7 +3,7 @@ import json
 import subprocess
 
 import pytest
-from conftest import SMALL_FLAGS
+from small_models import SMALL_FLAGS
 
 from charlm.bench import beside, generating, serving, training
 from charlm.bench.process import CHECKPOINTS, BenchError, measured
@@ -95,7 +95,7 @@ def test_a_bundled_run_counts_if_the_preset_made_it(tmp_path, monkeypatch):
 
 
 def test_the_bench_of_writing_prints_its_tables(capsys, monkeypatch):
-    monkeypatch.setattr(batch, "PRACTICE", (2, 20))
+    monkeypatch.setattr(batch, "WARM_UP", (2, 20))
     generating.bench_generate(20, [1, 3])
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if " | " in line]
     firsts = ["| streams", "| 1", "| 3", "| one text", "| charlm, one stream"]

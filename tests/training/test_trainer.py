@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import SMALL, describe, make_model, small_training
+from small_models import SMALL, describe, make_model, small_training
 
 from charlm.config import ConfigError
 from charlm.data.batches import windows

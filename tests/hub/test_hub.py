@@ -9,7 +9,8 @@ import time
 
 import pytest
 import safetensors.torch
-from conftest import REPOSITORY, SMALL_FLAGS
+from programs import REPOSITORY
+from small_models import SMALL_FLAGS
 
 FILES = {
     *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),

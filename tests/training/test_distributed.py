@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import SMALL_FLAGS
+from small_models import SMALL_FLAGS
 
 from charlm.runs import log as runlog
 from charlm.training.distributed import World

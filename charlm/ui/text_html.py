@@ -7,7 +7,7 @@ from html import escape
 SPEAKER = re.compile(r"[A-Z][A-Za-z' -]{0,30}:")
 
 
-def play_html(text, given=0, writing=False):
+def text_html(text, given=0, writing=False):
     """`text` as paragraphs, one a line: speakers, lines of verse, gaps; its first `given`
     characters marked as the visitor's own.
 
@@ -15,7 +15,11 @@ def play_html(text, given=0, writing=False):
     line being written, only grows at its end, and only that end has to travel to the browser.
     The text of each paragraph is the line itself, so that copying them gives the text back.
     """
-    parts, start, after_gap = [f'<article class="verse{" writing" if writing else ""}">'], 0, True
+    parts, start, after_gap = (
+        [f'<article class="play-text{" writing" if writing else ""}">'],
+        0,
+        True,
+    )
     for line in text.split("\n"):
         kind = "gap" if not line else "speaker" if after_gap and SPEAKER.fullmatch(line) else "line"
         own = max(0, min(len(line), given - start))

@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from conftest import SMALL_FLAGS
+from small_models import SMALL_FLAGS
 
 from charlm.config import ConfigError
 from charlm.errors import CharlmError

@@ -10,9 +10,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, App, make_text, paste, visitor
+from browser import paste, visitor
 from gradio_client import Client
 from playwright.sync_api import expect
+from programs import REPOSITORY, App
+from small_models import make_text
 
 from charlm.errors import CharlmError
 from charlm.hub.space import started_with
@@ -161,8 +163,8 @@ def test_as_somebody_who_may_write_nothing_it_plays_and_trains(built, browser):
     space = Space(*built)
     try:
         with visitor(browser, space, elsewhere=HEADER) as page:
-            expect(page.locator("#write")).to_be_visible(timeout=60_000)
-            page.locator("#write").click()
+            expect(page.locator("#generate")).to_be_visible(timeout=60_000)
+            page.locator("#generate").click()
             expect(page.locator("#status")).to_contain_text("500 characters, ", timeout=60_000)
             page.get_by_role("tab", name="Watch").click()
             page.locator("#form > button").click()

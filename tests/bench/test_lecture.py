@@ -1,5 +1,5 @@
 import torch
-from conftest import make_model
+from small_models import make_model
 
 from charlm.bench.lecture import LectureGPT, lecture_step
 from charlm.config import TrainConfig

@@ -7,7 +7,7 @@ import pytest
 
 import charlm
 from charlm.errors import CharlmError
-from charlm.hub.follow import Followed
+from charlm.hub.follow import HubFollowers
 from charlm.serving import generate as writer
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
@@ -15,7 +15,7 @@ from charlm.serving.limits import Limits
 
 @pytest.fixture(scope="module")
 def library(trained):
-    return Library(trained, Followed(), Limits())
+    return Library(trained, HubFollowers(), Limits())
 
 
 def settings(**changes):

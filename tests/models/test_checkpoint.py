@@ -4,7 +4,7 @@ import shutil
 import pytest
 import safetensors.torch
 import torch
-from conftest import describe, make_model, small_training
+from small_models import describe, make_model, small_training
 
 from charlm.models import checkpoint
 from charlm.models.checkpoint import CheckpointError

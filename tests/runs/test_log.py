@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from charlm.runs.log import FILE, RunLog, RunLogError, is_held, read, tail
+from charlm.runs.log import FILE, RunLog, RunLogError, is_locked, read, tail
 from charlm.training.events import End, Eval, Sample, Step
 
 
@@ -115,10 +115,10 @@ def test_the_tail_is_what_came_last(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
 def test_it_can_be_told_whether_somebody_writes(tmp_path):
-    assert not is_held(tmp_path)
+    assert not is_locked(tmp_path)
     with RunLog(tmp_path):
-        assert is_held(tmp_path)
-    assert not is_held(tmp_path)
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
@@ -128,7 +128,7 @@ def test_those_who_look_keep_nobody_from_writing(tmp_path):
 
     def look():
         while not stop.is_set():
-            is_held(tmp_path)
+            is_locked(tmp_path)
 
     lookers = [threading.Thread(target=look) for _ in range(4)]
     for looker in lookers:

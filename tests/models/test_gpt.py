@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import LECTURE, make_model
+from small_models import LECTURE, make_model
 
 from charlm.config import GPTConfig
 from charlm.models.gpt import GPT

@@ -3,7 +3,7 @@
 import huggingface_hub
 import pytest
 import torch
-from conftest import LECTURE, describe, make_model
+from small_models import LECTURE, describe, make_model
 
 from charlm.hub.push import stage
 from charlm.models import checkpoint

@@ -6,8 +6,8 @@ from charlm.ui.loss_chart import (
     BUCKETS,
     Curve,
     Frame,
-    curve_html,
     frame_of,
+    loss_chart_html,
     loss_ticks,
     round_numbers,
     step_ticks,
@@ -31,7 +31,7 @@ def path_of(html, kind):
 
 
 def test_it_is_drawn_from_left_to_right_and_downwards():
-    html = curve_html([FALLING], REFERENCES, 500)
+    html = loss_chart_html([FALLING], REFERENCES, 500)
     for kind in ("train", "val"):
         points = path_of(html, kind)
         assert points == sorted(points)
@@ -45,8 +45,8 @@ def test_it_is_drawn_from_left_to_right_and_downwards():
 
 def test_a_run_that_is_half_done_takes_half_the_width():
     half = Curve("fast", tuple(p for p in FALLING.train if p[0] <= 250), FALLING.val[:2])
-    assert path_of(curve_html([half], REFERENCES, 500), "val")[-1][0] == pytest.approx(500)
-    assert path_of(curve_html([half], REFERENCES, 500, True), "val")[-1][0] > 850
+    assert path_of(loss_chart_html([half], REFERENCES, 500), "val")[-1][0] == pytest.approx(500)
+    assert path_of(loss_chart_html([half], REFERENCES, 500, True), "val")[-1][0] > 850
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_a_run_that_is_half_done_takes_half_the_width():
 @pytest.mark.parametrize("references", [{}, REFERENCES])
 @pytest.mark.parametrize("log_steps", [False, True])
 def test_odd_runs_are_drawn_too(curve, references, log_steps):
-    html = curve_html([curve, FALLING], references, 0, log_steps)
+    html = loss_chart_html([curve, FALLING], references, 0, log_steps)
     assert "nan" not in html.replace("nance", "")
     assert "inf" not in html
 
 
 def test_names_are_text():
-    html = curve_html([Curve("<b>x</b>", (), ()), Curve('"><script>', (), ())], {}, 10)
+    html = loss_chart_html([Curve("<b>x</b>", (), ()), Curve('"><script>', (), ())], {}, 10)
     assert "<b>" not in html
     assert "<script>" not in html
 
@@ -79,7 +79,7 @@ def test_a_long_curve_is_thinned_to_means():
     assert len(few) <= BUCKETS + 1
     assert all(loss == pytest.approx(2.5, abs=0.01) for _, loss in few)
     many = Curve("long", tuple(points), tuple(points))
-    assert len(curve_html([many], {}, 100_000)) < 20_000
+    assert len(loss_chart_html([many], {}, 100_000)) < 20_000
 
 
 def test_axes_have_round_numbers():

@@ -1,0 +1,113 @@
+"""train.py and app.py as tests start them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import train as train_script
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+class CommandLine:
+    """train.py in a folder of its own: what it writes goes to checkpoints/ there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+        (folder / "train.py").symlink_to(REPOSITORY / "train.py")
+
+    def command(self, *args):
+        return [sys.executable, str(self.folder / "train.py"), *map(str, args)]
+
+    def __call__(self, *args, **options):
+        options = {"capture_output": True, "text": True, "timeout": 120} | options
+        return subprocess.run(self.command(*args), check=False, **options)
+
+    def start(self, *args):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(self.command(*args), **pipes)
+
+
+class InThisProcess:
+    """train.py called rather than started, which is quicker where that makes no difference."""
+
+    def __init__(self, folder, monkeypatch, capsys):
+        self.folder, self.checkpoints = folder, folder / "checkpoints"
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        monkeypatch.setattr(train_script.home, "checkpoints", lambda checkout: self.checkpoints)
+
+    def __call__(self, *args):
+        self.monkeypatch.setattr("sys.argv", ["train.py", *map(str, args)])
+        try:
+            status = train_script.main()
+        except SystemExit as left:
+            status = left.code
+        told = self.capsys.readouterr()
+        return status, told.out + told.err
+
+
+class App:
+    """app.py, served from a folder of its own with the model directories given."""
+
+    def __init__(self, folder, checkpoints, **variables):
+        for script in ("app.py", "train.py"):
+            (folder / script).symlink_to(REPOSITORY / script)
+        (folder / "checkpoints").symlink_to(checkpoints)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url, self.log, self.calls = (
+            f"http://127.0.0.1:{port}/",
+            folder / "log",
+            folder / "calls",
+        )
+        (folder / "sitecustomize.py").write_text(WATCH_THE_NETWORK)
+        env = os.environ | {"GRADIO_SERVER_PORT": str(port), "PYTHONPATH": str(folder)}
+        self.env = env | {"NETWORK_CALLS": str(self.calls)} | variables
+        self.command = [sys.executable, str(folder / "app.py")]
+        self.start()
+
+    def start(self):
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.env)
+        self.wait_until_it_serves()
+
+    def wait_until_it_serves(self, seconds=90):
+        for _ in range(seconds * 5):
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                with urllib.request.urlopen(self.url, timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError(f"nothing is served: {self.log.read_text()}")
+
+    def calls_to_elsewhere(self):
+        """Names looked up and addresses connected to that are not this machine's."""
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        here = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "")
+        return [call for call in map(json.loads, lines) if call["host"] not in here]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+WATCH_THE_NETWORK = """
+import json, os, sys
+def watch(event, args):
+    if event in ("socket.getaddrinfo", "socket.connect"):
+        host = args[0] if event == "socket.getaddrinfo" else args[1]
+        host = host[0] if isinstance(host, tuple) else host
+        host = host.decode() if isinstance(host, bytes) else str(host or "")
+        if not host.startswith("/"):
+            with open(os.environ["NETWORK_CALLS"], "a") as file:
+                file.write(json.dumps({"event": event, "host": host}) + "\\n")
+sys.addaudithook(watch)
+"""
