@@ -1,4 +1,4 @@
-"""Serve the page: `python app.py`; or have the Hub serve it, as a Space: `app.py --deploy`."""
+"""Serve the page: `python app.py`. Or deploy it as a Hugging Face Space: `app.py --deploy`."""
 
 import argparse
 import importlib.util
@@ -8,26 +8,25 @@ from pathlib import Path
 
 from charlm.errors import CharlmError
 from charlm.hub.client import HubError
-from charlm.hub.pull import send_no_telemetry
+from charlm.hub.pull import disable_telemetry
 from charlm.hub.space import deploy
-from charlm.runs import paths as home
+from charlm.runs.paths import checkpoints_directory
 from charlm.serving.limits import Limits
-from charlm.ui import build
-from charlm.ui import theme as look
+from charlm.ui import build, theme_arguments
 
 HERE = Path(__file__).parent
 
 
 def main():
-    """Serve until stopped, or deploy; returns the exit status."""
+    """Serve the page until stopped, or deploy it; returns the exit status."""
     args = parse_arguments()
-    send_no_telemetry()
+    disable_telemetry()
     try:
         if args.deploy is not None:
             print(f"deployed to {deploy(HERE, args.deploy, args.model, args.private)}")
             return 0
         limits = Limits.from_environment()
-        checkpoints = home.checkpoints(HERE)
+        checkpoints = checkpoints_directory(HERE)
         page = build(checkpoints, args.model, limits, HERE / "train.py")
     except CharlmError as error:
         print(f"app.py: {error}", file=sys.stderr)
@@ -40,9 +39,9 @@ def main():
         run_history=False,
         enable_monitoring=False,
         mcp_server=importlib.util.find_spec("mcp") is not None,
-        max_threads=limits.max_streams + limits.max_queue + 40,  # events at a time, rather
-        max_file_size=4 * limits.max_text,  # what is a little too large is told at its field
-        **look(),
+        max_threads=limits.max_streams + limits.max_queue + 40,  # streams, and the page's events
+        max_file_size=4 * limits.max_text,  # the form reports smaller excesses at the field
+        **theme_arguments(),
     )
     return 0
 
@@ -63,7 +62,9 @@ def parse_arguments():
         const="",
         help="make or update a Space that serves this page (default: the logged-in user's charlm)",
     )
-    parser.add_argument("--private", action="store_true", default=None, help="a Space of your own")
+    parser.add_argument(
+        "--private", action="store_true", default=None, help="make the Space private"
+    )
     args = parser.parse_args()
     if args.private and args.deploy is None:
         parser.error("--private says how to --deploy; give that, too")

@@ -5,97 +5,105 @@ Several processes share a run: `torchrun --nproc-per-node 2 train.py --preset fa
 
 import argparse
 import contextlib
-import dataclasses
-import itertools
-import json
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import charlm
-from charlm.config import GPTConfig, TrainConfig, pick
+from charlm.config import GPTConfig, TrainConfig
 from charlm.errors import CharlmError
+from charlm.hub.background_push import BackgroundPusher
 from charlm.hub.client import HubError, check_login
-from charlm.hub.push import Pusher, push
+from charlm.hub.publish import publish
 from charlm.presets import PRESETS
-from charlm.runs import log as runlog
-from charlm.runs import paths as home
-from charlm.runs import resume
-from charlm.runs import status as runs
-from charlm.runs.setup import choose_device, find_run, new_run, resume_run
-from charlm.training import distributed
+from charlm.runs.directory import save_run
+from charlm.runs.failure import explain_failure
+from charlm.runs.flags import add_option_flags, minutes
+from charlm.runs.log import RunLog
+from charlm.runs.paths import checkpoints_directory
+from charlm.runs.setup import find_run, is_over, new_run, resume_run
+from charlm.runs.worker import run_worker
+from charlm.training.distributed import join
 from charlm.training.events import Sample
+from charlm.training.signals import stop_after, stop_on_signals
 from charlm.training.terminal import TerminalProgress
-
-FROM_THE_TEXT = {"vocab_size"}  # the one option that nobody sets
 
 
 def main():
     """Train as the command line says; returns the exit status."""
     args = parse_arguments()
-    sys.stdout.reconfigure(errors="replace")  # a terminal may lack letters that a text has
-    with distributed.join() as world:
-        return lead(args, world) if world.rank == 0 else follow(args, world)
+    sys.stdout.reconfigure(errors="replace")  # the terminal may lack characters of the text
+    with join() as world:
+        if world.rank > 0:
+            return run_worker(world, args.device)
+        try:
+            return run_first_process(args, world)
+        except CharlmError as error:
+            print(f"train.py: {error}", file=sys.stderr)
+            return 1 if isinstance(error, HubError) else 2
+        except OSError as error:
+            file = f" {error.filename}" if error.filename else ""
+            print(f"train.py: cannot write{file}: {error.strerror}", file=sys.stderr)
+            return 1
 
 
-def lead(args, world):
-    """Prepare the run and train, as the process that writes; returns the exit status."""
-    try:
-        if args.push is not None:
-            check_login(args.push)
-        checkpoints = home.checkpoints(Path(__file__).parent)
-        directory = find_run(checkpoints, args) if args.resume else None
-        if args.push is not None and directory and is_over(directory, args):
-            print(f"pushed to {push(directory, args.push, args.private)}")
-            return 0
+def run_first_process(args, world):
+    """Make or resume a run, train it and push it; returns the exit status."""
+    if args.push is not None:
+        check_login(args.push)
+    checkpoints = checkpoints_directory(Path(__file__).parent)
+    directory = find_run(checkpoints, args) if args.resume else None
+    status = 0
+    if args.push is None or directory is None or not is_over(directory, args):
         run = None if args.resume else new_run(checkpoints, args, world)
-        with runlog.RunLog(directory or run.directory) as log:
+        directory = directory or run.directory
+        with RunLog(directory) as log:
             run = run or resume_run(args, directory, log, world)
             if args.time_limit is not None:
-                limit_time(run.trainer, args.time_limit)
+                stop_after(run.trainer, args.time_limit)
             status = train(run, log, args)
-        if args.push is not None and status == 0:
-            publish(run.directory, args)
-        return status
-    except CharlmError as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 1 if isinstance(error, HubError) else 2
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        print(f"train.py: cannot write{where}: {error.strerror}", file=sys.stderr)
-        return 1
+    if args.push is not None and status == 0:
+        status = 0 if publish(directory, args.push, args.private) else 1
+    return status
 
 
-def is_over(directory, args):
-    """Whether a run has nothing left to do, being finished or kept without its resume state."""
-    changed = pick(vars(args), TrainConfig) | pick(vars(args), GPTConfig)
-    finished = runs.status(directory).state == "finished"
-    return (finished and not changed) or not runs.can_resume(directory)
+def train(run, log, args):
+    """Train to the end, logging, showing and saving the run; returns the exit status."""
+    trainer = run.trainer
+    stop_on_signals(trainer)
+    terminal = TerminalProgress(trainer, run.directory)
+    repo = args.push, args.private, args.push_every
+    with terminal, BackgroundPusher(run.directory, *repo, terminal.print_line) as pusher:
+        try:
+            trainer.world.broadcast(run.setup)
+            for event in events_and_samples(run):
+                if not run.is_logged(event):
+                    log.append(event)
+                terminal.show(event)
+                if event.event == "save":
+                    save_run(run.directory, trainer, log, run.data_path)
+                    pusher.after_save(event.step)
+        except (OSError, MemoryError, RuntimeError, CharlmError) as error:
+            if not (message := explain_failure(error)):
+                raise
+            event = trainer.failed(message)
+            terminal.show(event)
+            with contextlib.suppress(OSError):  # a full disk may still have room for a line
+                log.append(event)
+    return 1 if event.reason == "failed" else 0
 
 
-def publish(directory, args):
-    """Push a run that is over, in sight; what goes wrong is told, and the model is kept."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        print(f"pushed to {push(directory, args.push, args.private)}")
-    except (CharlmError, OSError, KeyboardInterrupt) as error:
-        print(f"train.py: warning: {error or 'interrupted'}; not pushed", file=sys.stderr)
-        print(f"push it with: python train.py --resume --name {directory.name} --push {args.push}")
+def events_and_samples(run):
+    """Yield the trainer's events, with a Sample after each evaluation.
 
-
-def follow(args, world):
-    """Train along with the process that writes; returns the exit status."""
-    try:
-        trainer = world.broadcast().trainer(choose_device(args.device), world)
-        handle_signals(trainer)
-        *_, last = trainer.events()
-    except (CharlmError, MemoryError, RuntimeError) as error:
-        if not (message := explain(error)):
-            raise
-        print(f"train.py, process {world.rank}: {message}", file=sys.stderr)
-        return 1
-    return 1 if last.reason == "failed" else 0
+    Every sample continues the empty prompt with the run's seed, so that samples can be compared.
+    """
+    trainer, config = run.trainer, run.trainer.config
+    for event in trainer.events():
+        yield event
+        if event.event == "eval" and config.sample_chars:
+            model, tokenizer = trainer.eval_model, run.setup.tokenizer
+            text = charlm.generate(model, tokenizer, "", config.sample_chars, seed=config.seed)
+            yield Sample(event.step, round(trainer.elapsed, 3), text)
 
 
 def parse_arguments():
@@ -106,41 +114,21 @@ def parse_arguments():
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--preset", choices=PRESETS, default="fast", help="what to start from (default: fast)")
-    add(
-        "--name",
-        help="directory below checkpoints/ (default: the preset's name, numbered if taken)",
-    )
-    add(
-        "--data",
-        metavar="FILE",
-        help="UTF-8 text to learn (default: $CHARLM_DATA, else Tiny Shakespeare)",
-    )
-    add("--resume", action="store_true", help="go on with the run --name, or the preset's newest")
-    add(
-        "--device", default="auto", help="cpu, cuda, mps or auto, the best there is (default: auto)"
-    )
-    add(
-        "--time-limit",
-        metavar="MINUTES",
-        type=minutes,
-        help="save and end after so long, as Ctrl-C would (default: none)",
-    )
-    add(
-        "--push",
-        metavar="REPO_ID",
-        nargs="?",
-        const="",
-        help="push the model to the Hugging Face Hub when it is over (default: user and run)",
-    )
+    add("--preset", choices=PRESETS, default="fast", help="model and training (default: fast)")
+    name_help = "directory in checkpoints/ (default: the preset's name, numbered if taken)"
+    add("--name", help=name_help)
+    data_help = "UTF-8 text to train on (default: $CHARLM_DATA, else Tiny Shakespeare)"
+    add("--data", metavar="FILE", help=data_help)
+    resume_help = "continue the run --name, or the preset's newest"
+    add("--resume", action="store_true", help=resume_help)
+    add("--device", default="auto", help="cpu, cuda, mps or auto, the best one (default: auto)")
+    limit_help = "save and end after this time, as Ctrl-C would (default: none)"
+    add("--time-limit", metavar="MINUTES", type=minutes, help=limit_help)
+    push_help = "push the model to the Hugging Face Hub at the end (default: user and run)"
+    add("--push", metavar="REPO_ID", nargs="?", const="", help=push_help)
     add("--private", action="store_true", default=None, help="make that repository private")
-    add(
-        "--push-every",
-        metavar="N",
-        type=int,
-        default=0,
-        help="push at every Nth evaluation, too, while it goes on",
-    )
+    every_help = "push at every Nth evaluation, too, while training"
+    add("--push-every", metavar="N", type=int, default=0, help=every_help)
     add_option_flags(parser.add_argument_group("model"), GPTConfig)
     add_option_flags(parser.add_argument_group("training"), TrainConfig)
     args = parser.parse_args()
@@ -149,125 +137,6 @@ def parse_arguments():
     if args.push_every < 0:
         parser.error("--push-every must be 0 or more")
     return args
-
-
-def minutes(text):
-    """A length of time, as argparse wants it."""
-    if not 0 < float(text) < 1e6:
-        raise ValueError
-    return float(text)
-
-
-def add_option_flags(group, config_class):
-    """A flag for every option of a config; one that is not given leaves no trace."""
-    for f in dataclasses.fields(config_class):
-        if f.name in FROM_THE_TEXT:
-            continue
-        names = [f"--{f.name}"]
-        if "_" in f.name:
-            names.insert(0, "--" + f.name.replace("_", "-"))
-        if f.type is bool:
-            kind = {"action": argparse.BooleanOptionalAction}
-        elif choices := f.metadata["choices"]:
-            kind = {"choices": choices}
-        else:
-            kind = {"type": f.type, "metavar": f.type.__name__.upper()}
-        group.add_argument(*names, default=argparse.SUPPRESS, help=f.metadata["note"], **kind)
-
-
-def limit_time(trainer, minutes):
-    """Have the run save and end after so many minutes from now."""
-    why = f"the time limit of {minutes:g} minutes was reached"
-    timer = threading.Timer(60 * minutes, trainer.stop, [why])
-    timer.daemon = True
-    timer.start()
-
-
-def train(run, log, args):
-    """Train to the end, keeping what the events tell; returns the exit status."""
-    trainer = run.trainer
-    handle_signals(trainer)
-    with TerminalProgress(trainer, run.directory) as screen, contextlib.ExitStack() as stack:
-        ask_to_push = pushes(stack, run.directory, args, screen) if args.push_every else None
-
-        def tell(event):
-            if not is_announced(event, run.announced):
-                log.append(event)
-            screen.show(event)
-
-        try:
-            trainer.world.broadcast(run.setup)
-            for event in trainer.events():
-                tell(event)
-                if event.event == "eval" and trainer.config.sample_chars:
-                    tell(write_sample(run, event.step))
-                elif event.event == "save":
-                    resume.save_progress(run.directory, trainer, log, run.data_path)
-                    if ask_to_push:
-                        ask_to_push(event.step)
-        except (OSError, MemoryError, RuntimeError, CharlmError) as error:
-            if not (message := explain(error)):
-                raise
-            event = trainer.failed(message)
-            screen.show(event)
-            with contextlib.suppress(OSError):  # a full disk may still have room for a line
-                log.append(event)
-    return 1 if event.reason == "failed" else 0
-
-
-def pushes(stack, directory, args, screen):
-    """A function of the step, to be called at each save: pushes in the background at every Nth."""
-
-    def warn(message):
-        screen.say(f"warning: {message}")
-
-    pusher = stack.enter_context(Pusher(directory, args.push, args.private, warn))
-    saves = itertools.count(1)
-
-    def ask(step):
-        if next(saves) % args.push_every == 0:
-            pusher.ask(f"Step {step}")
-
-    return ask
-
-
-def is_announced(event, start):
-    """Whether `event` is the start that a resumed run's log holds already."""
-    if event.event != "start" or start is None:
-        return False
-    told = json.loads(json.dumps(dataclasses.asdict(event)))
-    return all(told[name] == start.get(name) for name in told.keys() - {"step", "time", "notes"})
-
-
-def explain(error):
-    """What stopped a run, if it is the machine's doing; None for what is a fault of ours."""
-    if isinstance(error, OSError):
-        return f"cannot write: {error.strerror}; what was saved before is whole"
-    if isinstance(error, distributed.ProcessLost):
-        return f"{error}; go on from what was saved with --resume"
-    if isinstance(error, CharlmError):
-        return str(error)
-    if isinstance(error, MemoryError) or "memory" in str(error):
-        return "out of memory; try a smaller batch_size or model"
-    return None
-
-
-def handle_signals(trainer):
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: request_stop(trainer, number))
-
-
-def request_stop(trainer, number):
-    """Let the step finish and save; a second signal of the kind ends the process at once."""
-    trainer.stop()
-    signal.signal(number, signal.SIG_DFL)
-
-
-def write_sample(run, step):
-    """A Sample event: what the model writes from nothing, the same way at each evaluation."""
-    config, model = run.trainer.config, run.trainer.kept_model
-    text = charlm.generate(model, run.setup.tokenizer, "", config.sample_chars, seed=config.seed)
-    return Sample(step, round(run.trainer.elapsed, 3), text)
 
 
 if __name__ == "__main__":

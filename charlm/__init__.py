@@ -14,7 +14,7 @@ use_strict_rounding()
 MODULES = {
     "GPT": "charlm.models.gpt",
     "BigramLM": "charlm.models.bigram",
-    "CharTokenizer": "charlm.data.corpus.tokenizer",
+    "CharTokenizer": "charlm.data.tokenizer",
     "generate": "charlm.api",
     "load": "charlm.hub.pull",
     "stream": "charlm.api",

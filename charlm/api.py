@@ -1,15 +1,15 @@
-"""Text in, text out: what `charlm.generate` and `charlm.stream` do."""
+"""The Python API for text: `charlm.generate` and `charlm.stream`."""
 
 import itertools
 import secrets
 import warnings
 
 from charlm.config import SampleConfig
-from charlm.generation import engine
+from charlm.generation.batch import decode
 
 
 def generate(model, tokenizer, prompt, *args, **settings):
-    """Continue `prompt`; returns the whole text, prompt included. Takes what `stream` takes."""
+    """Continue `prompt` and return the whole text, prompt included. Takes what `stream` takes."""
     return "".join(stream(model, tokenizer, prompt, *args, **settings))
 
 
@@ -24,12 +24,12 @@ def stream(
     min_p=None,
     seed=None,
 ):
-    """Yield the prompt, then each character that the model writes after it.
+    """Yield the prompt, then each generated character.
 
-    The settings are those of SampleConfig; None is off, and a seed of None is a random one.
-    Characters that the model does not know are replaced or dropped as CharTokenizer.clean does it,
-    and a UserWarning names the dropped ones. Raises ConfigError (a ValueError) for a setting out of
-    its range, before anything is yielded.
+    The settings are those of SampleConfig. None turns top_k, top_p and min_p off; a seed of None is
+    random. Unknown characters are replaced or dropped as by CharTokenizer.clean, and a UserWarning
+    names the dropped ones. Raises ConfigError (a ValueError) for a setting out of its range, before
+    anything is yielded.
     """
     config = SampleConfig(
         max_new_chars=max_new_chars,
@@ -42,5 +42,5 @@ def stream(
     text, dropped = tokenizer.clean(prompt)
     if dropped:
         warnings.warn(f"the model does not know {dropped!r}; dropped", stacklevel=2)
-    new_ids = engine.decode(model, tokenizer.encode(text or tokenizer.opening), config)
+    new_ids = decode(model, tokenizer.encode(text or tokenizer.start_char), config)
     return itertools.chain([text], map(tokenizer.decode, ([i] for i in new_ids)))

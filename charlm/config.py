@@ -1,7 +1,7 @@
-"""Every option there is, declared once.
+"""Every option, declared once, with its default, its bounds and its description.
 
-An option's note is its one description: `train.py --help`, the model card and the tooltips on the
-page are all made from it.
+`train.py --help`, the model card, the API documentation and the notes on the page are generated
+from these descriptions.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from charlm.errors import CharlmError
 
 
 class ConfigError(CharlmError, ValueError):
-    """An option with a value that it cannot have; `option` is its name."""
+    """An option has a value outside its bounds; `option` is its name."""
 
     def __init__(self, message, option=None):
         super().__init__(message)
@@ -20,33 +20,33 @@ class ConfigError(CharlmError, ValueError):
 
 
 def option(default, note, choices=None):
-    """A dataclass field that carries its own description and, optionally, its allowed values."""
+    """Declare a dataclass field with its description and, optionally, its allowed values."""
     return field(default=default, metadata={"note": note, "choices": choices})
 
 
 def names_of(config_class):
-    """The names of a config's options."""
+    """Return the names of a config's options."""
     return {f.name for f in dataclasses.fields(config_class)}
 
 
 def notes_of(config_class):
-    """The description of each option of a config, by its name."""
+    """Return the description of each option of a config, by name."""
     return {f.name: f.metadata["note"] for f in dataclasses.fields(config_class)}
 
 
 def pick(options, config_class):
-    """Those of `options` that a config has."""
+    """Return those of `options`, a dict, that a config has."""
     return {name: value for name, value in options.items() if name in names_of(config_class)}
 
 
 def require(holds, field_name, given, allowed):
-    """Raise a ConfigError that says what was given and what is allowed, unless `holds`."""
+    """Unless `holds`, raise a ConfigError that says what was given and what is allowed."""
     if not holds:
         raise ConfigError(f"{field_name} is {given!r}; it must be {allowed}", field_name)
 
 
 class Checked:
-    """Checks a dataclass's values against its field types and choices; subclasses add the rest."""
+    """A dataclass that checks its values against types and choices; subclasses add bounds."""
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
@@ -61,7 +61,7 @@ class Checked:
         self.check()
 
     def check(self):
-        """Bounds that types and choices cannot express; raises ConfigError."""
+        """Check what types and choices cannot express. Raises ConfigError."""
 
     def at_least(self, smallest, *names):
         for name in names:
@@ -77,7 +77,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class BigramConfig(Checked):
-    """The model without attention: one table, so its only sizes are those of the text."""
+    """The model without attention: a table whose size is that of the vocabulary."""
 
     vocab_size: int = option(65, "number of distinct characters; taken from the text")
     block_size: int = option(8, "characters in a training window, and the context of a GPT")
@@ -88,13 +88,15 @@ class BigramConfig(Checked):
 
 @dataclass(frozen=True)
 class GPTConfig(BigramConfig):
-    """A GPT. The defaults are today's network; the `gpt` preset is the lecture's."""
+    """A GPT. The defaults are today's network; the preset `gpt` is the lecture's."""
 
     n_layer: int = option(4, "transformer blocks, one after the other")
     n_head: int = option(4, "attention heads in each block that attends")
     n_embd: int = option(128, "width of the residual stream; divisible by n_head")
-    dropout: float = option(0.0, "share of activations zeroed at random while training")
-    position: str = option("rotary", "how the network knows the order", ("learned", "rotary"))
+    dropout: float = option(0.0, "fraction of activations zeroed at random while training")
+    position: str = option(
+        "rotary", "how the network knows the order of characters", ("learned", "rotary")
+    )
     norm: str = option("rmsnorm", "what keeps activations in range", ("layernorm", "rmsnorm"))
     qk_norm: bool = option(True, "normalise queries and keys, which bounds the attention logits")
     activation: str = option(
@@ -102,14 +104,17 @@ class GPTConfig(BigramConfig):
     )
     bias: bool = option(False, "biases in the linear layers where the lecture has them")
     attention_every: int = option(
-        1, "every how many blocks one attends, beyond n_layer none; the others convolve"
+        1, "one block in this many attends, the others convolve; more than n_layer: none attends"
     )
-    conv_size: int = option(4, "last characters that a block without attention looks at")
+    conv_size: int = option(4, "latest characters that a block without attention sees")
     embd_norm: bool = option(True, "normalise each character's embedding before the first block")
-    zero_init: bool = option(True, "start every block as the identity: its output layers at zero")
+    out_norm: bool = option(True, "normalise the residual stream before the output layer")
+    zero_init: bool = option(
+        True, "start each block as the identity, with its output layers at zero"
+    )
 
     def attends(self, layer):
-        """Whether this block attends; the others convolve."""
+        """Whether the block of this number, from 0, attends; the others convolve."""
         return (layer + 1) % self.attention_every == 0
 
     def check(self):
@@ -135,10 +140,10 @@ class TrainConfig(Checked):
 
     steps: int = option(600, "optimizer steps")
     batch_size: int = option(32, "windows of block_size characters in a step")
-    seed: int = option(1337, "everything random in a run follows from it")
+    seed: int = option(1337, "all randomness of a run follows from it")
     order: str = option(
         "random",
-        "windows drawn at random, or in epochs: each once, in a new order, before any again",
+        "draw windows at random, or in epochs: each once, in a new order, before any comes again",
         ("random", "epochs"),
     )
     optimizer: str = option(
@@ -154,26 +159,28 @@ class TrainConfig(Checked):
     muon_momentum: float = option(0.95, "Muon's momentum (Nesterov)")
     warmup_steps: int = option(0, "steps of linear rise to the peak learning rate")
     decay: str = option(
-        "linear", "shape of the fall to zero at the end", ("constant", "linear", "cosine")
+        "linear", "how the learning rate falls to zero at the end", ("constant", "linear", "cosine")
     )
-    decay_fraction: float = option(0.5, "share of the steps over which the learning rate falls")
+    decay_fraction: float = option(0.5, "fraction of the steps over which the learning rate falls")
     grad_clip: float = option(1.0, "largest norm of the gradient; 0 does not clip")
     ema_decay: float = option(0.0, "evaluate and keep a moving average of the weights; 0 is off")
     precision: str = option(
         "auto",
-        "autocast for matrix products; auto is bf16 on hardware made for it",
+        "precision of matrix products; auto is bf16 on hardware made for it",
         ("auto", "fp32", "bf16"),
     )
     compile: str = option(
-        "auto", "torch.compile the blocks; auto does in longer runs", ("auto", "on", "off")
+        "auto",
+        "torch.compile the blocks; auto compiles in runs of 100 steps or more",
+        ("auto", "on", "off"),
     )
     eval_interval: int = option(200, "steps between evaluations, each with a sample and a save")
-    eval_iters: int = option(20, "random training batches that estimate the training loss")
+    eval_iters: int = option(20, "random batches that estimate a loss")
     log_interval: int = option(10, "steps between lines of the run's log")
     store: str = option(
-        "fp32", "precision of the saved weights, which are the evaluated ones", ("fp32", "bf16")
+        "fp32", "precision of the saved weights, which are those evaluated", ("fp32", "bf16")
     )
-    sample_chars: int = option(500, "characters written at each evaluation; 0 writes none")
+    sample_chars: int = option(500, "characters generated at each evaluation; 0 generates none")
 
     def check(self):
         self.at_least(1, "steps", "batch_size", "eval_interval", "eval_iters", "log_interval")

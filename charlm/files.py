@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one, nor two write at once."""
+"""Atomic file writes and locks between processes."""
 
 import contextlib
 import os
@@ -6,14 +6,14 @@ import threading
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks; there, nothing keeps two writers apart
+except ImportError:  # Windows has no such locks: two writers are not kept apart there
     fcntl = None
 
 
 def write_atomically(target, raw):
     """Write bytes so that a reader, or a crash at any moment, finds the old file or the new one.
 
-    Raises OSError, as on a full disk, with the old file as it was and no other left behind.
+    Raises OSError, as on a full disk; the old file is then unchanged and no other file is left.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -29,7 +29,7 @@ def write_atomically(target, raw):
 
 
 def sync_directory(directory):
-    """Make the renames in a directory survive a power cut, where the system can (not Windows)."""
+    """Make renames in a directory survive a power failure, where the system can (not Windows)."""
     if os.name == "posix":
         handle = os.open(directory, os.O_RDONLY)
         try:
@@ -39,7 +39,7 @@ def sync_directory(directory):
 
 
 def try_lock(file, shared=False):
-    """Take a lock on an open file without waiting; whether it was free. True where none exist."""
+    """Lock an open file without waiting; return whether it was free. True without locks."""
     try:
         if fcntl:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -50,7 +50,7 @@ def try_lock(file, shared=False):
 
 @contextlib.contextmanager
 def locked(path):
-    """Keep every other process and thread out that asks for the same, while in the context."""
+    """Hold the lock file at `path`, which excludes every other process and thread."""
     with path.open("ab") as file:
         if fcntl:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ from charlm.config import BigramConfig, GPTConfig, TrainConfig, names_of, pick, 
 
 @dataclass(frozen=True)
 class Preset:
-    """A model and its training, under a name. `kind` says which of the two models it is."""
+    """A model and its training, under a name. `kind`: "bigram" or "gpt"."""
 
     note: str
     kind: str
@@ -16,7 +16,7 @@ class Preset:
     training: TrainConfig
 
     def changed(self, options):
-        """This preset with the options given by name; raises ConfigError if one does not fit."""
+        """Return this preset with some options changed. Raises ConfigError."""
         for name in options:
             known = names_of(type(self.model)) | names_of(TrainConfig)
             require(

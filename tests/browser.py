@@ -1,4 +1,4 @@
-"""Chromium, and visitors in it."""
+"""Chromium, and the pages of visitors in it."""
 
 import contextlib
 import os
@@ -9,34 +9,34 @@ from playwright.sync_api import expect
 expect.set_options(timeout=20_000)
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-QUIET += ["--no-first-run", "--disable-gpu"]
+CHROMIUM_FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CHROMIUM_FLAGS += ["--no-first-run", "--disable-gpu"]
 if hasattr(os, "geteuid") and os.geteuid() == 0:
-    QUIET += ["--no-sandbox"]  # which Chromium asks of the system's administrator
+    CHROMIUM_FLAGS += ["--no-sandbox"]  # Chromium's sandbox does not work as root
 
 
 @contextlib.contextmanager
 def visitor(browser, app, at="", elsewhere=(), **options):
-    """A fresh visitor's page, on which no script may fail and nothing come from elsewhere.
+    """Yield the page of a new visitor; fail on script errors and on requests to other hosts.
 
-    `elsewhere`: what the addresses begin with that may be asked all the same.
+    `elsewhere`: the beginnings of addresses on other hosts that may be requested.
     """
     context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page, asked, errors = context.new_page(), set(), []
-    page.on("request", lambda r: asked.add(r.url))
+    page, requested, errors = context.new_page(), set(), []
+    page.on("request", lambda r: requested.add(r.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(app.url + at)
     yield page
     context.close()
     assert {
-        url for url in asked if not is_here(url, app) and not url.startswith(elsewhere)
+        url for url in requested if not is_here(url, app) and not url.startswith(elsewhere)
     } == set()
     assert errors == []
 
 
 def paste(field, text):
-    """Have a text field hold a text, at once: Playwright's `fill` takes seconds for a long one."""
+    """Paste a text into a field, which is faster than Playwright's `fill` for a long text."""
     field.page.evaluate("text => navigator.clipboard.writeText(text)", text)
     field.press("Control+A")
     field.press("Control+V")

@@ -14,7 +14,7 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from browser import CHROMIUM, QUIET
+from browser import CHROMIUM, CHROMIUM_FLAGS
 from loopback_hub import running_hub
 from playwright.sync_api import sync_playwright
 from programs import App, CommandLine, InThisProcess
@@ -22,9 +22,9 @@ from small_models import SMALL_FLAGS, describe, make_model, make_text
 
 from charlm.data.corpus import SHA256, read_corpus
 from charlm.data.tokenizer import CharTokenizer
-from charlm.hub.push import stage
-from charlm.runs import resume
-from charlm.training.trainer import choose_precision
+from charlm.hub.push import export_model
+from charlm.runs.directory import create_run_directory
+from charlm.training.precision import choose_precision
 
 # the difference that rounding may make between two ways to compute a loss in the same precision;
 # bfloat16 has eight significant bits
@@ -99,7 +99,8 @@ def model_directory(tmp_path, tokenizer):
     description = describe("today", tokenizer.vocab_size)
     directory = tmp_path / "models" / "small"
     directory.parent.mkdir()
-    resume.create(directory, description, make_model("today", tokenizer.vocab_size), tokenizer)
+    model = make_model("today", tokenizer.vocab_size)
+    create_run_directory(directory, description, model, tokenizer)
     return directory
 
 
@@ -135,7 +136,7 @@ def trained_copy(trained, tmp_path):
 def browser():
     assert CHROMIUM, "these tests need Chromium; tests/run.sh installs it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 
@@ -163,5 +164,5 @@ def hub(shared_hub):
 def pushed(trained, tmp_path_factory):
     """The files of a Hub repository with a small model."""
     folder = tmp_path_factory.mktemp("pushed")
-    stage(trained / "small-gpt", folder, "ann/small-gpt")
+    export_model(trained / "small-gpt", folder, "ann/small-gpt")
     return {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -1,4 +1,4 @@
-"""The endpoints of the loopback Hub: those that huggingface_hub itself calls."""
+"""The endpoints of the loopback Hub, those that huggingface_hub calls."""
 
 import base64
 import json
@@ -41,10 +41,10 @@ def serves(methods, *paths):
 
 def route(hub, methods, path, handler):
     async def endpoint(request):
-        asked, kind = await request.body(), request.headers.get("content-type", "")
+        body, kind = await request.body(), request.headers.get("content-type", "")
         if "json" in kind and "ndjson" not in kind:
-            asked = json.loads(asked)
-        answer = handler(hub, request, asked)
+            body = json.loads(body)
+        answer = handler(hub, request, body)
         return answer if isinstance(answer, Response) else JSONResponse(answer)
 
     return Route(path, endpoint, methods=methods)
@@ -59,45 +59,45 @@ def whoami(hub, request, _):
 
 
 @serves("POST", "/api/validate-yaml")
-def validate_yaml(hub, request, asked):
+def validate_yaml(hub, request, body):
     allowed = {"sdk": SDKS, "colorFrom": [*COLORS, None], "colorTo": [*COLORS, None]}
     try:
-        card = card_of(asked["content"])
+        card = card_of(body["content"])
     except yaml.YAMLError as error:
-        wrong = [str(error)]
+        errors = [str(error)]
     else:
-        allowed = allowed if asked["repoType"] == "space" else {}
-        wrong = [f'"{k}" must be one of {v}' for k, v in allowed.items() if card.get(k) not in v]
+        allowed = allowed if body["repoType"] == "space" else {}
+        errors = [f'"{k}" must be one of {v}' for k, v in allowed.items() if card.get(k) not in v]
         if len(card.get("short_description", "")) > 60:
-            wrong += ['"short_description" length must be less than or equal to 60 characters']
-    missing = [] if wrong or card else ["empty or missing yaml metadata in repo card"]
-    said = {"errors": wrong, "warnings": missing}
-    said = {k: [{"message": text} for text in v] for k, v in said.items()}
-    return JSONResponse(said, 400 if wrong else 200)
+            errors += ['"short_description" length must be less than or equal to 60 characters']
+    missing = [] if errors or card else ["empty or missing yaml metadata in repo card"]
+    answer = {"errors": errors, "warnings": missing}
+    answer = {k: [{"message": text} for text in v] for k, v in answer.items()}
+    return JSONResponse(answer, 400 if errors else 200)
 
 
 @serves("POST", "/api/repos/create")
-def create(hub, request, asked):
+def create(hub, request, body):
     if (account := hub.account(request)) is None:
         raise unauthorized(code=None)
-    owner = asked.get("organization") or account.user
+    owner = body.get("organization") or account.user
     allow(account, owner)
-    kind, repo_id = asked.get("type", "model"), f"{owner}/{asked['name']}"
-    said = {"url": f"{hub.url}/{PREFIXES[kind]}{repo_id}", "name": repo_id}
+    kind, repo_id = body.get("type", "model"), f"{owner}/{body['name']}"
+    answer = {"url": f"{hub.url}/{PREFIXES[kind]}{repo_id}", "name": repo_id}
     if (kind, repo_id) in hub.repos:
-        return JSONResponse(said | {"error": f"You already created this {kind} repo"}, 409)
-    repo = Repo(kind, repo_id, asked.get("sdk"), asked.get("visibility") == "private")
-    repo.variables = {v["key"]: v for v in asked.get("variables") or []}
-    repo.secrets = {v["key"]: v for v in asked.get("secrets") or []}
+        return JSONResponse(answer | {"error": f"You already created this {kind} repo"}, 409)
+    repo = Repo(kind, repo_id, body.get("sdk"), body.get("visibility") == "private")
+    repo.variables = {v["key"]: v for v in body.get("variables") or []}
+    repo.secrets = {v["key"]: v for v in body.get("secrets") or []}
     hub.repos[kind, repo_id] = repo
-    return said
+    return answer
 
 
 @serves("DELETE", "/api/repos/delete")
-def delete(hub, request, asked):
+def delete(hub, request, body):
     account = hub.account(request)
-    owner = asked.get("organization") or (account and account.user)
-    at = {"kinds": asked.get("type", "model") + "s", "owner": owner, "name": asked["name"]}
+    owner = body.get("organization") or (account and account.user)
+    at = {"kinds": body.get("type", "model") + "s", "owner": owner, "name": body["name"]}
     request.path_params.update(at)
     repo = hub.writable(request)
     del hub.repos[repo.kind, repo.id]
@@ -106,46 +106,46 @@ def delete(hub, request, asked):
 
 @serves("GET", "/api/models")
 def list_models(hub, request, _):
-    account, asked, found = hub.account(request), request.query_params, []
+    account, query, found = hub.account(request), request.query_params, []
     for repo in hub.repos.values():
-        said = repo.describe(repo.at("main"))
+        description = repo.describe(repo.at("main"))
         hidden = repo.private and (account is None or account.user != repo.owner)
-        fits = set(asked.getlist("filter")) <= set(said["tags"])
-        fits = fits and asked.get("author", repo.owner) == repo.owner
+        fits = set(query.getlist("filter")) <= set(description["tags"])
+        fits = fits and query.get("author", repo.owner) == repo.owner
         if repo.kind == "model" and fits and not hidden:
-            found.append(said)
-    return found[: int(asked.get("limit", len(found)))]
+            found.append(description)
+    return found[: int(query.get("limit", len(found)))]
 
 
 @serves("GET", API, API + "/revision/{revision}")
 def info(hub, request, _):
     repo = hub.readable(request)
     commit = repo.at(request.path_params.get("revision", "main"))
-    said = repo.describe(commit)
+    answer = repo.describe(commit)
     if request.query_params.get("blobs"):
-        said["siblings"] = [
+        answer["siblings"] = [
             {"rfilename": path, "size": len(content)} for path, content in commit.files.items()
         ]
     expand = request.query_params.getlist("expand")
-    return {k: v for k, v in said.items() if not expand or k in {"id", *expand}}
+    return {k: v for k, v in answer.items() if not expand or k in {"id", *expand}}
 
 
 @serves("GET", API + "/tree/{revision}", API + "/tree/{revision}/{folder:path}")
 def tree(hub, request, _):
     files = hub.readable(request).at(request.path_params["revision"]).files
     top = request.path_params.get("folder", "").strip("/")
-    within, said = PurePosixPath(top), {}
+    within, answer = PurePosixPath(top), {}
     for path, content in sorted(files.items()):
         parents = PurePosixPath(path).parents
         if within in parents:
             for folder in parents[: parents.index(within)]:
                 oid = git_hash(str(folder).encode())
-                said[folder] = {"type": "directory", "path": str(folder), "size": 0, "oid": oid}
-            said[PurePosixPath(path)] = entry(path, content)
-    if top and not said:
+                answer[folder] = {"type": "directory", "path": str(folder), "size": 0, "oid": oid}
+            answer[PurePosixPath(path)] = entry(path, content)
+    if top and not answer:
         raise Refused(404, "Entry not found", "EntryNotFound")
     every = request.query_params.get("recursive") == "true"
-    return [v for k, v in said.items() if every or k.parent == within]
+    return [v for k, v in answer.items() if every or k.parent == within]
 
 
 @serves("GET", API + "/commits/{revision}")
@@ -160,21 +160,21 @@ def commits(hub, request, _):
 
 
 @serves("POST", API + "/preupload/{revision}")
-def preupload(hub, request, asked):
-    old, said = hub.writable(request).at(request.path_params["revision"]).files, []
-    for file in asked["files"]:
+def preupload(hub, request, body):
+    old, answer = hub.writable(request).at(request.path_params["revision"]).files, []
+    for file in body["files"]:
         path, large = file["path"], is_large(file["path"], file["size"])
-        said.append({"path": path, "uploadMode": "lfs" if large else "regular"})
+        answer.append({"path": path, "uploadMode": "lfs" if large else "regular"})
         oid = (sha256 if large else git_hash)(old[path]) if path in old else None
-        said[-1] |= {"shouldIgnore": False, "oid": oid}
-    return {"files": said}
+        answer[-1] |= {"shouldIgnore": False, "oid": oid}
+    return {"files": answer}
 
 
 @serves("POST", API + "/commit/{revision}")
-def commit(hub, request, asked):
+def commit(hub, request, body):
     repo = hub.writable(request)
     head, changes = repo.at(request.path_params["revision"]), {}
-    for line in map(json.loads, asked.splitlines()):
+    for line in map(json.loads, body.splitlines()):
         key, value = line["key"], line["value"]
         if key == "header":
             message = value["summary"]
@@ -204,21 +204,21 @@ def storage(hub, verb, repo):
 
 
 @serves("POST", f"/{GIT}/batch", f"/{{kinds}}/{GIT}/batch")
-def lfs_batch(hub, request, asked):
-    repo, said = hub.writable(request), []
+def lfs_batch(hub, request, body):
+    repo, answer = hub.writable(request), []
     verify = {"href": hub.url + request.url.path.replace("/batch", "/verify")}
-    for wanted in asked["objects"]:
+    for wanted in body["objects"]:
         file = {"oid": wanted["oid"], "size": wanted["size"]}
         if file["oid"] not in repo.lfs:
             upload = {"href": f"{storage(hub, 'upload', repo)}/{file['oid']}"}
             file["actions"] = {"upload": upload, "verify": verify}
-        said.append(file)
-    return {"transfer": "basic", "objects": said}
+        answer.append(file)
+    return {"transfer": "basic", "objects": answer}
 
 
 @serves("POST", f"/{GIT}/verify", f"/{{kinds}}/{GIT}/verify")
-def lfs_verify(hub, request, asked):
-    if len(hub.writable(request).lfs.get(asked["oid"], b"")) != asked["size"]:
+def lfs_verify(hub, request, body):
+    if len(hub.writable(request).lfs.get(body["oid"], b"")) != body["size"]:
         raise Refused(404, "Object does not exist")
     return {}
 
@@ -253,33 +253,34 @@ def resolve(hub, request, _):
 @serves("GET", f"/cdn/{STORED}/{{path:path}}")
 def lfs_download(hub, request, _):
     if "authorization" in request.headers:
-        raise Refused(400, "Only one auth mechanism allowed")  # the address is signed already
+        raise Refused(400, "Only one auth mechanism allowed")  # the URL is signed already
     oid = request.path_params["oid"]
     return ranged(request, hub.named(request).lfs[oid], {"ETag": f'"{oid}"'})
 
 
 def ranged(request, content, headers):
-    """The whole content, or the part of it that was asked for."""
-    asked, size = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", "")), len(content)
-    headers = headers | {"Accept-Ranges": "bytes"}
-    if not asked:
+    """Return the content, or the range of it that was requested."""
+    requested = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+    size, headers = len(content), headers | {"Accept-Ranges": "bytes"}
+    if not requested:
         return Response(content, 200, headers)
-    start, part = int(asked[1]), content[int(asked[1]) : int(asked[2] or size) + 1]
+    start = int(requested[1])
+    part = content[start : int(requested[2] or size) + 1]
     if not part:
         return Response(b"", 416, {"Content-Range": f"bytes */{size}"})
-    place = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{size}"}
-    return Response(part, 206, headers | place)
+    position = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{size}"}
+    return Response(part, 206, headers | position)
 
 
 @serves("GET POST DELETE", API + "/variables", API + "/secrets")
-def settings(hub, request, asked):
+def settings(hub, request, body):
     repo, secret = hub.writable(request), request.url.path.endswith("/secrets")
-    kept = repo.secrets if secret else repo.variables
+    values = repo.secrets if secret else repo.variables
     if request.method == "POST":
-        kept[asked["key"]] = asked | {"updatedAt": now()}
+        values[body["key"]] = body | {"updatedAt": now()}
     elif request.method == "DELETE":
-        kept.pop(asked["key"], None)
-    return {k: {f: v[f] for f in v if not (secret and f == "value")} for k, v in kept.items()}
+        values.pop(body["key"], None)
+    return {k: {f: v[f] for f in v if not (secret and f == "value")} for k, v in values.items()}
 
 
 @serves("GET", API + "/runtime")
@@ -288,5 +289,5 @@ def runtime(hub, request, _):
 
 
 @serves("POST", "/startup-report")
-def startup_report(hub, request, _):  # to ZeroGPU, from its package `spaces`
+def startup_report(hub, request, _):  # the package `spaces` reports to ZeroGPU
     return {}

@@ -1,7 +1,7 @@
-"""A Hugging Face Hub on 127.0.0.1, kept in memory, for the real huggingface_hub to talk to.
+"""A Hugging Face Hub on 127.0.0.1, in memory, for the real huggingface_hub.
 
-It answers over real HTTP, with the headers and errors of huggingface.co. Large files are kept at
-another origin (localhost instead of 127.0.0.1), as they are there.
+It answers over HTTP, with the headers and errors of huggingface.co. As there, large files have
+another origin (localhost instead of 127.0.0.1).
 """
 
 import asyncio
@@ -28,6 +28,8 @@ class Gone(Exception):
 
 @dataclass
 class Fault:
+    """A failure to inject into requests that match, `times` times."""
+
     kind: str
     match: str
     times: float
@@ -35,7 +37,7 @@ class Fault:
 
 
 class Exchange:
-    """One request and its answer, and what is to go wrong with them."""
+    """One request and its response, with the faults to inject."""
 
     def __init__(self, hub, scope, receive, send):
         self.hub, self.scope, self._receive, self._send = hub, scope, receive, send
@@ -77,12 +79,12 @@ class Exchange:
                 await self._send(message | {"body": part, "more_body": True})
                 if self.cut.value["reset"]:
                     await self.drop(reset=True)
-                raise Gone  # uvicorn then sends what it has and closes the connection
+                raise Gone  # uvicorn then sends the part and closes the connection
         await self._send(message)
 
     def cuts(self, length):
-        """Whether a body that has come to this length is broken off now."""
-        # the times are looked at again: another request may have been cut since this one came
+        """Return whether to cut a body of this length off now."""
+        # another request may have used the fault since this one started
         due = self.cut and self.cut.times > 0 and length > self.cut.value["after"]
         if due:
             self.cut.times -= 1
@@ -98,22 +100,22 @@ class Exchange:
             linger = struct.pack("ii", 1, 0)
             wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         wire.abort()
-        await asyncio.sleep(0)  # for uvicorn to learn of it, or it sends an error of its own
+        await asyncio.sleep(0)  # let uvicorn notice, or it sends an error response
         raise Gone
 
 
 class Hub:
-    """The Hub's state, its server and its faults; `running_hub` starts one.
+    """The Hub's state, server and faults; `running_hub` starts one.
 
-    The `match` of a fault is a regular expression, looked for in "METHOD /path"; times=None is
-    until heal().
+    The `match` of a fault is a regular expression to search in "METHOD /path"; with times=None it
+    lasts until heal().
     """
 
     def __init__(self):
         self.tokens = {"hf_writer": Account("ann", "write"), "hf_reader": Account("ann", "read")}
         self.tokens["hf_other"] = Account("bob", "write")
         self.repos = {}  # (kind, "owner/name") -> Repo
-        self.requests = []  # (method, path, status), the status None where no answer was given
+        self.requests = []  # (method, path, status); the status is None without a response
         self.faults = []
         self.port = 0
         self.router = Router([route(self, *described) for described in ROUTES])
@@ -123,7 +125,7 @@ class Hub:
         return f"http://127.0.0.1:{self.port}"
 
     def env(self, home, token=None):
-        """The environment of a client: this process's own without its Hub settings, and ours."""
+        """Return the environment for a client: this process's, with the settings of this Hub."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
         env |= {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
         env |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -137,7 +139,7 @@ class Hub:
         return dict(self.repo(repo_id, kind).at(revision).files)
 
     def add(self, repo_id, files, kind="model", message="seed", **settings):
-        """Commits files (None removes one), to a new repository if need be; gives the sha."""
+        """Commit files (None deletes one), to a new repository if necessary; returns the sha."""
         if (kind, repo_id) not in self.repos:
             sdk = "gradio" if kind == "space" else None
             self.repos[kind, repo_id] = Repo(kind, repo_id, sdk)
@@ -147,28 +149,30 @@ class Hub:
         return repo.commit(message, repo.owner, files).sha
 
     def fail(self, match, status, times=1, headers=None):
-        """Answers an error instead of doing what is asked."""
+        """Answer a request with an error instead of executing it."""
         self._add_fault("fail", match, times, status=status, headers=headers)
 
     def cut(self, match, after_bytes, times=1, reset=False):
-        """Breaks off a body longer than that, of a request or of an answer.
+        """Cut off the body of a request or response after `after_bytes`.
 
-        An answer ends as if the server had closed the connection, or with a reset of it.
+        A response ends as if the server had closed the connection, or with a reset.
         """
         self._add_fault("cut", match, times, after=after_bytes, reset=reset)
 
     def lose(self, match, times=1):
-        """Does what is asked and closes the connection without an answer."""
+        """Execute a request and close the connection without a response."""
         self._add_fault("lose", match, times)
 
     def delay(self, match, seconds, times=None):
+        """Answer a request later."""
         self._add_fault("delay", match, times, seconds=seconds)
 
     def heal(self):
+        """Remove all faults."""
         self.faults.clear()
 
     def clear(self):
-        """As it was at first."""
+        """Reset everything but tokens."""
         self.heal()
         self.repos.clear()
         self.requests.clear()

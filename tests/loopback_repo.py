@@ -1,4 +1,4 @@
-"""The repositories of the loopback Hub, and what it says of them."""
+"""The repositories of the loopback Hub."""
 
 import hashlib
 import re
@@ -10,22 +10,22 @@ from typing import NamedTuple
 import yaml
 from starlette.responses import JSONResponse
 
-LARGE = 5_000_000
+LARGE = 5_000_000  # bytes
 
 
 class Account(NamedTuple):
-    """What a token stands for: whose it is, and "read" or "write"."""
+    """The owner and the role of a token, "read" or "write"."""
 
     user: str
     role: str
 
 
 class Refused(Exception):
-    """An error answer; the client tells by `code` which of its exceptions to raise."""
+    """An error response; `code` determines which exception the client raises."""
 
     def __init__(self, status, message, code=None, **headers):
-        marks = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
-        self.answer = JSONResponse({"error": message}, status, marks | headers)
+        headers |= {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+        self.answer = JSONResponse({"error": message}, status, headers)
 
 
 def allow(account, owner):
@@ -36,7 +36,7 @@ def allow(account, owner):
 
 
 def unauthorized(code="RepoNotFound"):
-    # huggingface.co gives no code here: by its https address the client knows what was meant
+    # huggingface.co sends no code here: the client infers it from the https URL
     return Refused(401, "Invalid username or password.", code)
 
 
@@ -57,17 +57,17 @@ def sha256(content):
 
 
 def card_of(text):
-    """The metadata at the top of a README.md."""
+    """Return the metadata at the top of a README.md."""
     found = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
     card = yaml.safe_load(found[1]) if found else None
     return card if isinstance(card, dict) else {}
 
 
 def entry(path, content):
-    said = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
+    fields = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
     if is_large(path, len(content)):
-        said["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 130}
-    return said
+        fields["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 130}
+    return fields
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Repo:
     sdk: str | None = None
     private: bool = False
     gated: bool = False
-    granted: set = field(default_factory=set)  # the users let in where it is gated
+    granted: set = field(default_factory=set)  # users with access to a gated repository
     commits: list = field(default_factory=list)  # oldest first
     lfs: dict = field(default_factory=dict)  # sha256 -> content
     variables: dict = field(default_factory=dict)  # key -> {"value": ...}; of a Space
@@ -110,7 +110,7 @@ class Repo:
         raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
     def commit(self, message, author, changes):
-        """Adds a commit in which the files of `changes` are new, or gone where they are None."""
+        """Add a commit that writes the files in `changes`, and deletes those that are None."""
         files = {k: v for k, v in (self.commits[-1].files | changes).items() if v is not None}
         self.lfs |= {sha256(v): v for k, v in files.items() if is_large(k, len(v))}
         self.commits.append(Commit(message, author, files))
@@ -118,14 +118,14 @@ class Repo:
 
     def describe(self, commit):
         card = card_of(commit.files.get("README.md", b"").decode())
-        said = {k: card[k] for k in ("library_name", "pipeline_tag") if card.get(k)}
-        tags = [*(card.get("tags") or []), *said.values()]
+        fields = {k: card[k] for k in ("library_name", "pipeline_tag") if card.get(k)}
+        tags = [*(card.get("tags") or []), *fields.values()]
         tags += [f"license:{card['license']}"] if card.get("license") else []
-        said |= {"id": self.id, "author": self.owner, "sha": commit.sha, "tags": tags}
-        said |= {"private": self.private, "gated": "manual" if self.gated else False}
-        said |= {"createdAt": self.commits[0].date, "lastModified": commit.date, "cardData": card}
-        said["siblings"] = [{"rfilename": path} for path in sorted(commit.files)]
-        return said | ({"sdk": self.sdk, "runtime": self.runtime()} if self.sdk else {})
+        fields |= {"id": self.id, "author": self.owner, "sha": commit.sha, "tags": tags}
+        fields |= {"private": self.private, "gated": "manual" if self.gated else False}
+        fields |= {"createdAt": self.commits[0].date, "lastModified": commit.date, "cardData": card}
+        fields["siblings"] = [{"rfilename": path} for path in sorted(commit.files)]
+        return fields | ({"sdk": self.sdk, "runtime": self.runtime()} if self.sdk else {})
 
     def runtime(self):
         hardware = {"current": "cpu-basic", "requested": "cpu-basic"}

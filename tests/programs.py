@@ -40,7 +40,7 @@ class InThisProcess:
     def __init__(self, folder, monkeypatch, capsys):
         self.folder, self.checkpoints = folder, folder / "checkpoints"
         self.monkeypatch, self.capsys = monkeypatch, capsys
-        monkeypatch.setattr(train_script.home, "checkpoints", lambda checkout: self.checkpoints)
+        monkeypatch.setattr(train_script, "checkpoints_directory", lambda _: self.checkpoints)
 
     def __call__(self, *args):
         self.monkeypatch.setattr("sys.argv", ["train.py", *map(str, args)])

@@ -74,3 +74,9 @@ def describe(name, vocab_size, **changes):
 def small_training(**changes):
     options = {"steps": 12, "batch_size": 4, "eval_interval": 4, "eval_iters": 2, "log_interval": 2}
     return TrainConfig(**(options | {"compile": "off"} | changes))
+
+
+def damage(directory, file, change):
+    """Replace the bytes of a file by `change(bytes)`."""
+    path = directory / file
+    path.write_bytes(change(path.read_bytes()))

@@ -1,4 +1,4 @@
-"""app.py as a script meets it: started as a command, called through its HTTP API."""
+"""app.py started as a command and called through its HTTP API."""
 
 import json
 import math
@@ -14,6 +14,7 @@ from gradio_client.exceptions import AppError
 from programs import REPOSITORY
 
 import charlm
+from charlm.config import SampleConfig, notes_of
 
 QUICK = {"model": "small-gpt", "max_new_chars": 30, "seed": 1, "api_name": "/generate"}
 
@@ -27,7 +28,7 @@ def test_models_are_listed(client):
     assert client.predict(api_name="/models") == ["small-gpt"]
 
 
-def test_generate_gives_what_the_package_gives(client, trained):
+def test_generate_returns_the_text_of_the_package(client, trained):
     model, tokenizer = charlm.load(trained / "small-gpt")
     settings = {"temperature": 0.9, "top_k": 9, "top_p": 0.95, "min_p": 0.01, "seed": 5}
     expected = charlm.generate(model, tokenizer, "KING:\n", 60, **settings)
@@ -49,7 +50,7 @@ def test_a_seed_of_minus_one_is_random(client):
     assert len(texts) == 3
 
 
-def test_score_has_the_shape_of_the_contract(client):
+def test_score_has_the_documented_shape(client):
     result = client.predict(text="KING:\nthe king", model="small-gpt", api_name="/score")
     assert result.keys() == {"bits_per_char", "chars"}
     assert [c["char"] for c in result["chars"]] == list("KING:\nthe king")
@@ -72,22 +73,22 @@ def test_score_has_the_shape_of_the_contract(client):
         ({"prompt": None}, "must be a text"),
     ],
 )
-def test_bad_input_gets_one_clear_sentence_and_the_next_request_works(client, changes, message):
+def test_invalid_input_is_reported_and_the_next_request_works(client, changes, message):
     with pytest.raises(AppError, match=message):
         client.predict(**({"prompt": "KING"} | QUICK | changes))
     assert client.predict(prompt="KING", **QUICK).startswith("KING")
 
 
 @pytest.mark.parametrize("prompt", ["", "😀😀", "K\0I\0NG", "K\r\nI", "K" * 9999])
-def test_odd_prompts_are_answered(client, prompt, trained):
+def test_unusual_prompts_are_continued(client, prompt, trained):
     known = charlm.load(trained / "small-gpt")[1].clean(prompt).text
     text = client.predict(prompt=prompt, **QUICK)
     assert text.startswith(known)
     assert len(text) == len(known) + 30
 
 
-def test_a_temperature_that_is_not_a_number_is_refused(app, client):
-    """gradio_client cannot send NaN, so this goes over plain HTTP."""
+def test_a_temperature_of_nan_is_refused(app, client):
+    """Send it over plain HTTP, since gradio_client cannot send NaN."""
     body = json.dumps({"data": ["KING", "small-gpt", 30, math.nan, 0, 0, 0, 1]}).encode()
     request = urllib.request.Request(
         f"{app.url}gradio_api/call/generate", body, {"Content-Type": "application/json"}
@@ -105,7 +106,7 @@ def test_a_temperature_that_is_not_a_number_is_refused(app, client):
     assert client.predict(prompt="KING", **QUICK).startswith("KING")
 
 
-def test_several_at_once_get_what_each_would_alone(client):
+def test_concurrent_requests_get_the_texts_they_would_get_alone(client):
     prompts = ["KING", "Queen", "the crown", "love"]
     alone = [client.predict(prompt=p, **QUICK) for p in prompts]
     with ThreadPoolExecutor(4) as pool:
@@ -113,13 +114,32 @@ def test_several_at_once_get_what_each_would_alone(client):
     assert together == alone * 3
 
 
-def test_only_the_contract_is_public(client):
+def test_the_public_endpoints_are_the_documented_ones(client):
     names = client.view_api(return_format="dict")["named_endpoints"].keys()
     runs = {"/runs", "/run_status", "/start_run", "/stop_run"}
     assert names == {"/generate", "/models", "/score"} | runs
 
 
-def test_runs_and_their_histories_are_told(client):
+def test_every_parameter_is_described(app):
+    """The API page shows `python_type`'s description, the OpenAPI schema that of `type`."""
+    with urllib.request.urlopen(f"{app.url}gradio_api/info", timeout=30) as response:
+        endpoints = json.load(response)["named_endpoints"]
+    options = notes_of(SampleConfig)
+    for name, endpoint in endpoints.items():
+        assert endpoint["description"]
+        notes = [p["python_type"]["description"] for p in endpoint["parameters"]]
+        assert all(notes), f"{name} has a parameter without a description"
+        assert len(set(notes)) == len(notes), f"{name} describes two parameters alike"
+        assert [p["type"]["description"] for p in endpoint["parameters"]] == notes
+        assert [p["label"] for p in endpoint["parameters"]] == [
+            p["parameter_name"] for p in endpoint["parameters"]
+        ]
+    for parameter in endpoints["/generate"]["parameters"][2:]:
+        note = options[parameter["parameter_name"]]
+        assert parameter["type"]["description"].lower().startswith(note.lower())
+
+
+def test_runs_are_listed_with_status_and_events(client):
     (run,) = client.predict(api_name="/runs")
     val_loss = run.pop("val_loss")
     assert run == {"name": "small-gpt", "state": "finished", "step": 30, "steps": 30}
@@ -148,12 +168,12 @@ def test_runs_and_their_histories_are_told(client):
         ("/start_run", {"steps": -1, "text": "KING" * 999}, "steps is -1"),
     ],
 )
-def test_what_cannot_be_done_with_runs_is_one_clear_sentence(client, endpoint, arguments, message):
+def test_invalid_requests_about_runs_are_reported(client, endpoint, arguments, message):
     with pytest.raises(AppError, match=message):
         client.predict(api_name=endpoint, **arguments)
 
 
-def test_without_a_model_it_says_how_to_get_one(tmp_path):
+def test_without_a_model_the_error_says_how_to_train_one(tmp_path):
     (tmp_path / "app.py").symlink_to(REPOSITORY / "app.py")
     done = subprocess.run(
         [sys.executable, str(tmp_path / "app.py")], capture_output=True, text=True, check=False

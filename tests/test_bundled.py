@@ -1,4 +1,4 @@
-"""The models that come with the repository: there, whole, small enough, and worth hearing."""
+"""The bundled models: complete, small enough, with the losses that they claim."""
 
 import re
 
@@ -10,10 +10,11 @@ import charlm
 from charlm.data.batches import windows
 from charlm.data.corpus import SHA256
 from charlm.models import checkpoint
-from charlm.runs import log as runlog
+from charlm.runs.log import read_events
 
-BUNDLED = {"bigram": 2.52, "gpt": 1.56, "shakespeare": 1.44}  # nats a character to stay below
-FILES = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "run.jsonl"}
+BUNDLED = {"bigram": 2.52, "gpt": 1.56, "shakespeare": 1.44}  # upper bounds of the loss, nats
+FILES = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"}
+FILES |= {"run.jsonl", "README.md"}
 
 
 @pytest.fixture(scope="module", params=BUNDLED)
@@ -21,15 +22,15 @@ def directory(request):
     return REPOSITORY / "checkpoints" / request.param
 
 
-def test_the_directory_is_whole_and_small(directory):
+def test_the_directory_is_complete_and_small(directory):
     assert {p.name for p in directory.iterdir()} >= FILES
     assert all(p.stat().st_size < 10_000_000 for p in directory.iterdir() if p.is_file())
     model, tokenizer = charlm.load(directory)
     assert tokenizer.vocab_size == model.config.vocab_size == 65
 
 
-def test_the_log_tells_the_whole_run(directory):
-    events, _ = runlog.read(directory)
+def test_the_log_has_the_whole_run(directory):
+    events, _ = read_events(directory)
     description = checkpoint.load_description(directory)
     assert events[0]["event"] == "start"
     assert (events[-1]["event"], events[-1]["reason"]) == ("end", "finished")
@@ -37,33 +38,34 @@ def test_the_log_tells_the_whole_run(directory):
     assert description.data["sha256"] == SHA256
     losses = [e["val_loss"] for e in events if e["event"] == "eval"]
     assert losses[-1] < BUNDLED[directory.name] < losses[0]
+    assert f"its validation loss is {losses[-1]:.4f}" in (directory / "README.md").read_text()
 
 
-def test_the_weights_have_the_loss_that_the_log_claims(directory, tinyshakespeare):
+def test_the_weights_have_the_logged_loss(directory, tinyshakespeare):
     model, tokenizer = charlm.load(directory)
     _, ids = tinyshakespeare.split(tokenizer)
     total = 0.0
     for x, y in windows(ids, model.config.block_size, 64):
         logits = model(x).detach()
         total += F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum").item()
-    events, _ = runlog.read(directory)
-    claimed = [e["val_loss"] for e in events if e["event"] == "eval"][-1]
-    assert total / (len(ids) - 1) == pytest.approx(claimed, abs=2e-3)
+    events, _ = read_events(directory)
+    logged = [e["val_loss"] for e in events if e["event"] == "eval"][-1]
+    assert total / (len(ids) - 1) == pytest.approx(logged, abs=2e-3)
 
 
-def test_most_of_its_words_are_words(tinyshakespeare):
-    """At least 85 % of the words of three letters or more occur in the corpus."""
+def test_most_generated_words_occur_in_the_corpus(tinyshakespeare):
+    """At least 85 % of the words with three letters or more do."""
     model, tokenizer = charlm.load(REPOSITORY / "checkpoints" / "shakespeare")
     known = set(words_of(tinyshakespeare.text))
-    written = [
+    words = [
         word
         for seed in range(3)
         for word in words_of(charlm.generate(model, tokenizer, "ROMEO:\n", 1000, 0.8, seed=seed))
     ]
-    assert len(written) > 200
-    share = sum(word in known for word in written) / len(written)
-    print(f"{share:.1%} of {len(written)} words occur in the corpus")
-    assert share >= 0.85
+    assert len(words) > 200
+    fraction = sum(word in known for word in words) / len(words)
+    print(f"{fraction:.1%} of {len(words)} words occur in the corpus")
+    assert fraction >= 0.85
 
 
 def words_of(text):

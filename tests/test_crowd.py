@@ -1,4 +1,4 @@
-"""Many visitors at a time, over HTTP, and what one of them sees in a browser."""
+"""Many visitors at a time, over HTTP, and one in Chromium beside them."""
 
 import asyncio
 import json
@@ -16,23 +16,23 @@ from charlm.bench import serving
 VISITORS, CHARS = 200, 1000
 
 
-async def come_and_go(url):
-    """Visitors who leave at some moment: before anything is read, in the middle, or at the end."""
+async def visit_and_leave(url):
+    """Send VISITORS requests whose readers leave after a random number of lines, or at the end."""
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
         config = (await client.get("config")).json()
         rng = random.Random(3)
 
-        async def visit(patience):
+        async def visit(max_lines):
             session = secrets.token_hex(8)
             await asyncio.sleep(rng.random() * 5)
-            asked = serving.request(config, CHARS, session)
-            (await client.post("gradio_api/queue/join", json=asked)).raise_for_status()
-            address, read = f"gradio_api/queue/data?session_hash={session}", 0
+            request = serving.request(config, CHARS, session)
+            (await client.post("gradio_api/queue/join", json=request)).raise_for_status()
+            address, lines = f"gradio_api/queue/data?session_hash={session}", 0
             async with client.stream("GET", address) as answer:
                 async for line in answer.aiter_lines():
-                    read += bool(line)
-                    if read > patience:
+                    lines += bool(line)
+                    if lines > max_lines:
                         return "left"
                     message = json.loads(line.removeprefix("data:")) if line else {}
                     assert message.get("success", True), message
@@ -45,26 +45,26 @@ async def come_and_go(url):
         )
 
 
-def test_two_hundred_who_leave_at_random_leave_nothing_behind(app):
-    before, told = serving.memory(app.process.pid), len(app.log.read_text())
-    ends = asyncio.run(come_and_go(app.url))
+def test_two_hundred_visitors_who_leave_at_random_leak_nothing(app):
+    before, logged = serving.memory(app.process.pid), len(app.log.read_text())
+    ends = asyncio.run(visit_and_leave(app.url))
     assert set(ends) == {"left", "served"}
     time.sleep(1)
-    visits, failed, seconds = asyncio.run(serving.crowd(app.url, 1, 100))
+    visits, failed, seconds = asyncio.run(serving.visit_at_once(app.url, 1, 100))
     assert (len(visits), failed) == (1, 0)
-    assert seconds < 5  # nothing is written any more for those who left
+    assert seconds < 5  # nothing is generated for those who left
     assert serving.memory(app.process.pid) < before + 400
-    assert "Traceback" not in app.log.read_text()[told:]  # others use the page before this
+    assert "Traceback" not in app.log.read_text()[logged:]  # other tests share the app
 
 
 def test_the_page_stays_usable_beside_a_crowd(browser, app):
     over, crowds = threading.Event(), []
 
-    def come_again():
+    def send_crowds():
         while not over.is_set():
-            crowds.append(asyncio.run(serving.crowd(app.url, 20, CHARS)))
+            crowds.append(asyncio.run(serving.visit_at_once(app.url, 20, CHARS)))
 
-    others = threading.Thread(target=come_again)
+    others = threading.Thread(target=send_crowds)
     with visitor(browser, app) as page:
         expect(page.locator("#generate")).to_be_visible(timeout=60_000)
         others.start()

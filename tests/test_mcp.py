@@ -1,4 +1,4 @@
-"""The endpoints as tools, for a real client of the Model Context Protocol."""
+"""The endpoints as tools of a Model Context Protocol server."""
 
 import asyncio
 
@@ -12,13 +12,13 @@ ENDPOINTS = {"generate", "models", "score", "runs", "run_status", "start_run", "
 
 @pytest.fixture
 def ask(app):
-    """A function that has a session with the page's MCP server."""
+    """A function that runs a conversation, a coroutine function, in a session with the server."""
 
     def run(conversation):
         async def main():
-            at = f"{app.url}gradio_api/mcp/"
+            url = f"{app.url}gradio_api/mcp/"
             async with (
-                streamablehttp_client(at) as (read, write, _),
+                streamablehttp_client(url) as (read, write, _),
                 ClientSession(read, write) as session,
             ):
                 await session.initialize()
@@ -30,21 +30,23 @@ def ask(app):
 
 
 async def call(session, tool, **arguments):
-    """(whether it failed, the text of the answer)."""
+    """Call a tool; returns (whether it failed, the text of the answer)."""
     answer = await session.call_tool(tool, arguments)
     return bool(answer.isError), answer.content[0].text
 
 
-def test_the_tools_are_the_endpoints_and_say_what_they_take(ask):
+def test_the_tools_are_the_endpoints_and_describe_their_parameters(ask):
     tools = ask(lambda session: session.list_tools()).tools
     assert {tool.name for tool in tools} == ENDPOINTS
     for tool in tools:
         assert tool.description
-        for name, schema in tool.inputSchema["properties"].items():
-            assert schema.get("description"), f"{tool.name} does not say what {name} is"
+        notes = [schema.get("description") for schema in tool.inputSchema["properties"].values()]
+        assert all(notes), f"{tool.name} has a parameter without a description"
+        assert len(set(notes)) == len(notes), f"{tool.name} describes two parameters alike"
+        assert "Api component" not in "".join(notes)
 
 
-def test_they_do_what_they_say(ask):
+def test_tools_do_what_the_endpoints_do(ask):
     async def conversation(session):
         settings = {"prompt": "KING:", "model": "small-gpt", "max_new_chars": 30, "seed": 1}
         return [

@@ -12,7 +12,7 @@ import torch
 from programs import REPOSITORY
 
 from charlm.rounding import rounding, strict_mode, use_strict_rounding
-from charlm.runs import log as runlog
+from charlm.runs.log import read_events
 
 STRICT = 2**16  # the flag in what MKL gives as its mode
 # shapes of the preset `fast`, in which runs were seen to differ, and little of everything else
@@ -64,5 +64,5 @@ def test_ten_runs_give_the_same_bytes(here, text_file):
         directory = here.checkpoints / f"run-{n}"
         digests.add(hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest())
     assert len(digests) == 1
-    start = runlog.read(directory)[0][0]
+    start = read_events(directory)[0][0]
     assert start["mkl_cbwr"] == rounding()

@@ -1,4 +1,4 @@
-"""train.py as its users meet it: a command that is stopped, killed, resumed and misused."""
+"""train.py as a command: it is stopped, killed, resumed and misused."""
 
 import json
 import os
@@ -13,26 +13,26 @@ from small_models import SMALL_FLAGS
 
 import charlm
 from charlm.models import checkpoint
-from charlm.runs import log as runlog
+from charlm.runs.log import LOG_FILE, read_events
 
 LONG = [*SMALL_FLAGS, "--steps", 400, "--eval-interval", 20, "--log-interval", 5]
 
 
 def log_of(directory):
-    """The events of a run, without what depends on the clock."""
-    events, cursor = runlog.read(directory)
-    assert cursor // 2**16 == (directory / runlog.FILE).stat().st_size, "the last line is torn"
+    """Return the events of a run without the fields that depend on the clock."""
+    events, cursor = read_events(directory)
+    assert cursor // 2**16 == (directory / LOG_FILE).stat().st_size, "the last line is torn"
     for event in events:
         event.pop("time")
         event.pop("chars_per_second", None)
     return events
 
 
-def test_a_run_leaves_a_model_that_writes(trained):
+def test_a_run_makes_a_model_that_generates_text(trained):
     directory = trained / "small-gpt"
     names = {p.name for p in directory.iterdir()}
     files = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"}
-    assert names == {*files, "run.jsonl", "resume"}
+    assert names == {*files, "run.jsonl", "README.md", "resume"}
     model, tokenizer = charlm.load(directory)
     assert charlm.generate(model, tokenizer, "KING:", max_new_chars=20, seed=0).startswith("KING:")
     events = log_of(directory)
@@ -42,15 +42,15 @@ def test_a_run_leaves_a_model_that_writes(trained):
     assert [e["step"] for e in events if e["event"] == "eval"] == [0, 10, 20, 30]
     assert kinds.count("sample") == kinds.count("save") == 4
     assert events[0]["data"]["name"] == "small.txt"
-    assert "/" not in json.dumps(events[0]["data"]), "a path tells strangers about this machine"
+    assert "/" not in json.dumps(events[0]["data"]), "a path would publish details of this machine"
 
 
-def test_it_prints_evaluations_as_the_contract_says(here, text_file):
-    status, told = here("--data", text_file, "--name", "a", *SMALL_FLAGS, "--steps", 4)
+def test_evaluations_are_printed(here, text_file):
+    status, output = here("--data", text_file, "--name", "a", *SMALL_FLAGS, "--steps", 4)
     assert status == 0
     losses = next(e for e in log_of(here.checkpoints / "a") if e["event"] == "eval")
     line = f"step 0: train loss {losses['train_loss']:.4f}, val loss {losses['val_loss']:.4f}"
-    assert line in told.splitlines()
+    assert line in output.splitlines()
 
 
 def test_a_name_is_numbered_when_it_is_taken(here, text_file):
@@ -58,22 +58,22 @@ def test_a_name_is_numbered_when_it_is_taken(here, text_file):
     for _ in range(2):
         assert here(*flags)[0] == 0
     assert sorted(p.name for p in here.checkpoints.iterdir()) == ["bigram", "bigram-2"]
-    status, told = here(*flags, "--name", "bigram")
+    status, output = here(*flags, "--name", "bigram")
     assert status == 2
-    assert "bigram exists; go on with it by --resume, or choose another --name" in told
+    assert "bigram exists; continue it with --resume, or choose another --name" in output
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, text_file):
-    """The directory of the run of LONG that nothing interrupted."""
-    train = CommandLine(tmp_path_factory.mktemp("whole"))
-    done = train("--data", text_file, "--name", "whole", *LONG)
+def uninterrupted(tmp_path_factory, text_file):
+    """The directory of an uninterrupted run of LONG."""
+    train = CommandLine(tmp_path_factory.mktemp("uninterrupted"))
+    done = train("--data", text_file, "--name", "uninterrupted", *LONG)
     assert done.returncode == 0, done.stderr
-    return train.checkpoints / "whole"
+    return train.checkpoints / "uninterrupted"
 
 
 def kill_soon(process, seconds):
-    """Let a run begin, kill it `seconds` later; whether it was still running then."""
+    """Kill a run `seconds` after it started training; return whether it was still running."""
     for line in process.stdout:
         if " parameters, " in line:
             break
@@ -89,7 +89,7 @@ def assert_same_run(directory, expected):
     assert log_of(directory) == log_of(expected)
 
 
-def test_killed_at_any_moment_it_resumes_to_the_same_bits(train, text_file, whole):
+def test_a_killed_run_resumes_to_the_same_bits(train, text_file, uninterrupted):
     rng, kills = random.Random(6), 0
     directory = train.checkpoints / "killed"
     flags = ["--data", text_file, "--name", "killed"]
@@ -100,20 +100,22 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(train, text_file, whol
     assert kills >= 3
     done = train(*flags, "--resume")
     assert done.returncode == 0, done.stderr
-    assert_same_run(directory, whole)
+    assert_same_run(directory, uninterrupted)
 
 
-def test_a_compiled_run_with_dropout_resumes_to_the_same_bits_too(train, here, text_file):
+def test_a_compiled_run_with_dropout_resumes_to_the_same_bits(train, here, text_file):
     flags = [*LONG, "--n-layer", 1, "--compile", "on", "--dropout", 0.1, "--data", text_file]
-    assert here(*flags, "--name", "whole")[0] == 0
+    assert here(*flags, "--name", "uninterrupted")[0] == 0
     assert kill_soon(train.start(*flags, "--name", "killed"), 1.0)
     assert here("--name", "killed", "--resume")[0] == 0
-    assert_same_run(train.checkpoints / "killed", train.checkpoints / "whole")
-    assert log_of(train.checkpoints / "whole")[0]["compiled"]
+    assert_same_run(train.checkpoints / "killed", train.checkpoints / "uninterrupted")
+    assert log_of(train.checkpoints / "uninterrupted")[0]["compiled"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_on_request_it_saves_ends_cleanly_and_resumes(train, text_file, whole, number):
+def test_a_signal_saves_and_ends_the_run_which_can_be_resumed(
+    train, text_file, uninterrupted, number
+):
     process = train.start("--data", text_file, "--name", "stopped", *LONG)
     for line in process.stdout:
         if line.startswith("step 20"):
@@ -127,16 +129,16 @@ def test_stopped_on_request_it_saves_ends_cleanly_and_resumes(train, text_file, 
     assert 20 <= end["step"] < 400
     assert "train.py --resume --name stopped" in output
 
-    # the text is found again without being named
+    # the path of the text is in the resume state
     assert train("--name", "stopped", "--resume").returncode == 0
     weights = "model.safetensors"
-    assert (directory / weights).read_bytes() == (whole / weights).read_bytes()
+    assert (directory / weights).read_bytes() == (uninterrupted / weights).read_bytes()
     saves = [e for e in log_of(directory) if e["event"] == "save" and e["step"] % 20]
     assert len(saves) <= 1
-    assert [e for e in log_of(directory) if e not in saves] == log_of(whole)
+    assert [e for e in log_of(directory) if e not in saves] == log_of(uninterrupted)
 
 
-def test_a_finished_run_resumes_to_nothing_and_can_be_lengthened(trained_copy, train):
+def test_resuming_a_finished_run_changes_nothing_unless_it_gets_more_steps(trained_copy, train):
     directory = trained_copy / "small-gpt"
     weights, log = (directory / "model.safetensors").read_bytes(), log_of(directory)
     done = train("--name", "small-gpt", "--resume")
@@ -152,7 +154,7 @@ def test_a_finished_run_resumes_to_nothing_and_can_be_lengthened(trained_copy, t
     assert checkpoint.load_description(directory).training.steps == 40
 
 
-def test_two_at_once_do_not_mix(train, text_file):
+def test_two_processes_cannot_train_the_same_run(train, text_file):
     first = train.start("--data", text_file, "--name", "a", *LONG, "--steps", 10**6)
     for line in first.stdout:
         if line.startswith("step 20:"):
@@ -167,7 +169,7 @@ def test_two_at_once_do_not_mix(train, text_file):
     assert first.returncode == 0
 
 
-def test_a_reader_that_goes_away_stops_the_run_gently(train, text_file):
+def test_a_closed_pipe_saves_and_ends_the_run(train, text_file):
     process = train.start("--data", text_file, "--name", "piped", *LONG, "--steps", 10**6)
     process.stdout.readline()
     process.stdout.close()
@@ -175,17 +177,17 @@ def test_a_reader_that_goes_away_stops_the_run_gently(train, text_file):
     assert log_of(train.checkpoints / "piped")[-1]["reason"] == "stopped"
 
 
-def test_a_model_without_its_resume_state_is_never_overwritten(trained_copy, train):
+def test_a_model_without_resume_state_is_never_overwritten(trained_copy, train):
     directory = trained_copy / "small-gpt"
     shutil.rmtree(directory / "resume")
     before = {p.name: p.read_bytes() for p in directory.iterdir()}
     done = train("--name", "small-gpt", "--resume")
     assert done.returncode == 2
-    assert "no resume/ state, so its training cannot go on" in done.stderr
+    assert "no resume/ state, so its training cannot continue" in done.stderr
     assert {p.name: p.read_bytes() for p in directory.iterdir()} == before
 
 
-def test_a_lengthened_run_that_is_killed_keeps_its_new_length_in_the_log(trained_copy, train):
+def test_the_log_has_the_new_length_of_a_lengthened_run_that_was_killed(trained_copy, train):
     directory = trained_copy / "small-gpt"
     flags = ["--name", "small-gpt", "--resume"]
     assert kill_soon(train.start(*flags, "--steps", 10**6, "--eval-interval", 10**6), 0.2)
@@ -196,7 +198,7 @@ def test_a_lengthened_run_that_is_killed_keeps_its_new_length_in_the_log(trained
 
 @pytest.mark.skipif(os.name != "posix", reason="needs limits on a process's files")
 def test_a_full_disk_ends_the_run_and_loses_nothing(train, text_file):
-    """A limit on files' sizes stands in for the disk's: the weights fit, the state does not."""
+    """A limit on the size of files simulates it: the weights fit, the resume state does not."""
     flags = ["--data", text_file, "--name", "full", *LONG, "--steps", 40]
 
     import resource
@@ -218,18 +220,18 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(train, text_file):
 
 def test_a_diverging_run_fails_and_keeps_good_weights(here, text_file):
     flags = ["--optimizer", "adamw", "--learning-rate", "1e30", "--grad-clip", "0"]
-    status, told = here("--data", text_file, "--name", "wild", *SMALL_FLAGS, *flags)
+    status, output = here("--data", text_file, "--name", "wild", *SMALL_FLAGS, *flags)
     assert status == 1
-    assert "not finite" in told
+    assert "not finite" in output
     assert log_of(here.checkpoints / "wild")[-1]["reason"] == "failed"
     charlm.load(here.checkpoints / "wild")
 
 
-def test_running_out_of_memory_is_told(here, text_file):
+def test_running_out_of_memory_ends_the_run_with_advice(here, text_file):
     flags = [*SMALL_FLAGS, "--batch-size", 10**12, "--sample-chars", 0]
-    status, told = here("--data", text_file, "--name", "huge", *flags)
+    status, output = here("--data", text_file, "--name", "huge", *flags)
     assert status == 1
-    assert "out of memory; try a smaller batch_size" in told
+    assert "out of memory; try a smaller batch_size" in output
     assert log_of(here.checkpoints / "huge")[-1]["reason"] == "failed"
 
 
@@ -255,12 +257,12 @@ def test_running_out_of_memory_is_told(here, text_file):
         (["--n-embd", "400000000"], "a model of this size does not fit in memory"),
     ],
 )
-def test_bad_input_gets_one_clear_sentence(here, text_file, flags, message):
+def test_bad_input_is_reported_in_one_sentence(here, text_file, flags, message):
     flags = [flag.format(folder=here.folder) for flag in flags]
     data = [] if "--data" in flags else ["--data", str(text_file)]
-    status, told = here(*data, *flags)
+    status, output = here(*data, *flags)
     assert status == 2
-    assert message in told
+    assert message in output
     assert not here.checkpoints.exists() or not list(here.checkpoints.iterdir())
 
 
@@ -269,13 +271,13 @@ def test_bad_input_gets_one_clear_sentence(here, text_file, flags, message):
     [b"", b"ten chars.", b"\0\1" * 999, b"caf\xe9 " * 500],
     ids=["empty", "10", "binary", "latin-1"],
 )
-def test_a_bad_text_gets_one_clear_sentence(here, raw):
+def test_a_bad_text_is_reported_in_one_line(here, raw):
     path = here.folder / "bad.txt"
     path.write_bytes(raw)
-    status, told = here("--data", str(path))
+    status, output = here("--data", str(path))
     assert status == 2
-    assert len(told.strip().splitlines()) == 1
-    assert "bad.txt" in told
+    assert len(output.strip().splitlines()) == 1
+    assert "bad.txt" in output
 
 
 def test_bad_input_shows_no_traceback(train):
@@ -284,25 +286,25 @@ def test_bad_input_shows_no_traceback(train):
     assert done.stderr == "train.py: cannot read the text missing.txt: No such file or directory\n"
 
 
-def test_resuming_checks_what_it_resumes(trained_copy, here, tmp_path):
+def test_resuming_rejects_what_does_not_fit_the_run(trained_copy, here, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("another text entirely. " * 100)
     for flags, message in (
         (["--data", other], "was trained on small.txt, another text"),
-        (["--steps", 20], "is at step 30; --steps must be as many or more"),
-        (["--n-layer", 3], "has its shape already"),
-        (["--optimizer", "adamw"], "optimizer of a run cannot change half-way"),
+        (["--steps", 20], "is at step 30; --steps must be 30 or more"),
+        (["--n-layer", 3], "small-gpt cannot change its shape"),
+        (["--optimizer", "adamw"], "optimizer cannot change when a run is resumed"),
     ):
-        status, told = here("--name", "small-gpt", "--resume", *flags)
+        status, output = here("--name", "small-gpt", "--resume", *flags)
         assert status == 2
-        assert message in told
+        assert message in output
     (trained_copy / "small-gpt" / "config.json").write_text("{")
-    status, told = here("--name", "small-gpt", "--resume")
+    status, output = here("--name", "small-gpt", "--resume")
     assert status == 2
-    assert "config.json is damaged" in told
+    assert "config.json is damaged" in output
 
 
-def test_any_alphabet_can_be_learned(here):
+def test_any_alphabet_can_be_trained_on(here):
     path = here.folder / "greek.txt"
     path.write_text("ἄνδρα μοι ἔννεπε, Μοῦσα, 😀 πολύτροπον\n" * 60, encoding="utf-8")
     assert here("--data", path, "--name", "greek", *SMALL_FLAGS, "--steps", 5)[0] == 0
@@ -324,7 +326,7 @@ def test_a_time_limit_saves_and_ends(train, text_file):
     done = train(*flags, "--time-limit", 0.05)
     assert done.returncode == 0
     assert "the time limit of 0.05 minutes was reached" in done.stdout
-    *_, end = runlog.read(train.checkpoints / "bigram")[0]
+    *_, end = read_events(train.checkpoints / "bigram")[0]
     assert (end["event"], end["reason"]) == ("end", "stopped")
     assert "time limit" in end["message"]
     assert train(*flags, "--time-limit", 0).returncode == 2

@@ -1,1 +1,1 @@
-"""`python -m charlm.bench`: side-by-side measurements, printed as the README's tables."""
+"""`python -m charlm.bench`: side-by-side measurements, printed as Markdown tables."""

@@ -14,7 +14,7 @@ from charlm.presets import PRESETS
 
 
 def main():
-    """Measure what the command line says and print it; returns the exit status."""
+    """Run the benchmark that the command line names; return the exit status."""
     args = parse_arguments()
     measure = {
         "train": lambda: bench_train(args.data, args.steps, args.presets),
@@ -36,24 +36,24 @@ def parse_arguments():
     parser = argparse.ArgumentParser(prog="python -m charlm.bench", description=bench.__doc__)
     what = parser.add_subparsers(dest="what", required=True)
     helps = {
-        "train": "training: the lecture's recipe and the presets",
-        "lecture": "seconds of each of some steps of the lecture's",
-        "ablation": "what each ingredient of `fast` buys",
-        "beside": "writing and training at once, as on the page",
-        "generate": "writing: one stream and many, the lecture's way and transformers'",
-        "serve": "the page with many visitors, and its start",
+        "train": "training: the lecture's code and the presets",
+        "lecture": "seconds of each of some training steps of the lecture's code",
+        "ablation": "training: `fast` without each of its ingredients",
+        "beside": "generation and training at once, as on the page",
+        "generate": "generation: one stream and many, the lecture's code and transformers",
+        "serve": "the page: its start, and many visitors at once",
     }
     commands = {name: what.add_parser(name, help=text) for name, text in helps.items()}
     for name in ("train", "lecture", "ablation", "beside"):
-        told = "the text (default: as for train.py)"
-        commands[name].add_argument("--data", metavar="FILE", help=told)
+        note = "the text (default: as for train.py)"
+        commands[name].add_argument("--data", metavar="FILE", help=note)
     for name in ("train", "lecture"):
-        told = "steps to time (default: 20)"
-        commands[name].add_argument("--steps", type=int, default=20, help=told)
+        note = "steps to time (default: 20)"
+        commands[name].add_argument("--steps", type=int, default=20, help=note)
     commands["train"].add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
     for name, chars in (("generate", 500), ("serve", 300)):
-        told = f"characters of each text (default: {chars})"
-        commands[name].add_argument("--chars", type=int, default=chars, help=told)
+        note = f"characters of each text (default: {chars})"
+        commands[name].add_argument("--chars", type=int, default=chars, help=note)
     many = {"type": int, "nargs": "+", "metavar": "N"}
     commands["generate"].add_argument("--streams", default=[1, 8, 32, 64, 128], **many)
     commands["serve"].add_argument("--visitors", default=[1, 10, 50, 100], **many)

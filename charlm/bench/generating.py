@@ -1,4 +1,4 @@
-"""How fast a text is written: alone against the lecture's way and transformers', and in a crowd."""
+"""Generation speed: one stream beside the lecture's code and transformers, and many streams."""
 
 import resource
 import tempfile
@@ -13,82 +13,86 @@ import charlm
 from charlm.bench.lecture import lecture_generate
 from charlm.bench.process import CHECKPOINTS, BenchError
 from charlm.config import SampleConfig
-from charlm.generation.batch import MAX_DRAFT_ROWS, Batch, Stream, warm_up_draft
-from charlm.generation.ngram_draft import Draft
-from charlm.hub.push import stage
+from charlm.generation.batch import MAX_ROWS_WITH_DRAFT, Batch
+from charlm.generation.ngram_draft import NgramDraft
+from charlm.generation.stream import Stream
+from charlm.generation.warm_up import warm_up_draft
+from charlm.hub.push import export_model
 
-PLAYER = CHECKPOINTS / "shakespeare"
-OPENING = "ROMEO:\n"
+MODEL = CHECKPOINTS / "shakespeare"
+PROMPT = "ROMEO:\n"
 ROUNDS = 5
 
 
 def bench_generate(chars, counts):
-    """Measure and print both tables: many streams beside one, then one beside other programs."""
-    model, tokenizer = charlm.load(PLAYER)
-    ids = tokenizer.encode(OPENING)
-    draft = Draft(model.config.vocab_size)
+    """Print two tables: many streams beside one, and one stream beside other programs."""
+    model, tokenizer = charlm.load(MODEL)
+    ids = tokenizer.encode(PROMPT)
+    draft = NgramDraft(model.config.vocab_size)
     for _ in warm_up_draft(model, draft):
         pass
-    # seeds that were not practised, and no text twice, as the draft would know it by heart
-    ways = {n: partial(crowd, model, ids, chars, n, draft) for n in (1, *counts)}
-    ways["unaided"] = partial(crowd, model, ids, chars, 1, None, learned=0)
-    seconds = interleaved(ways, first=1000)
-    print("| streams | characters a second in all | times one stream | times one without guesses |")
+    # other seeds than the warm-up's, and no text twice: the draft would know it by heart
+    runs = {n: partial(generate_streams, model, ids, chars, n, draft) for n in (1, *counts)}
+    runs["no draft"] = partial(generate_streams, model, ids, chars, 1, None, max_draft_updates=0)
+    seconds = interleaved(runs, first_seed=1000)
+    print("| streams | characters/s in all | times one stream | times one without a draft |")
     print("|---|---|---|---|")
     for count in counts:
         cells = [f"{count * chars / seconds[count]:,.0f}"]
-        cells += [f"{count * seconds[one] / seconds[count]:.1f}" for one in (1, "unaided")]
+        cells += [f"{count * seconds[one] / seconds[count]:.1f}" for one in (1, "no draft")]
         print(f"| {count} | {' | '.join(cells)} |")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(f"\nPeak memory: {peak:,.0f} MB\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        ways = {
-            "charlm, one stream": partial(crowd, model, ids, chars, 1, draft),
-            "charlm, before it has practised": partial(crowd, model, ids, chars, 1, None),
-            "the lecture's `generate`": partial(lecture_way, model, ids, chars),
-            "transformers' `generate`": transformers_way(Path(folder), ids, chars),
+        runs = {
+            "charlm, one stream": partial(generate_streams, model, ids, chars, 1, draft),
+            "charlm, before the draft is warmed up": partial(
+                generate_streams, model, ids, chars, 1, None
+            ),
+            "the lecture's `generate`": partial(generate_as_lecture, model, ids, chars),
+            "transformers' `generate`": transformers_generator(Path(folder), ids, chars),
         }
-        seconds = interleaved(ways, first=2000)
-    print("| one text | characters a second | charlm is faster by |\n|---|---|---|")
-    for way in ways:
-        ratio = seconds[way] / seconds["charlm, one stream"]
-        print(f"| {way} | {chars / seconds[way]:,.0f} | {ratio:.1f} |")
+        seconds = interleaved(runs, first_seed=2000)
+    print("| one text | characters/s | charlm is faster by |\n|---|---|---|")
+    for name in runs:
+        ratio = seconds[name] / seconds["charlm, one stream"]
+        print(f"| {name} | {chars / seconds[name]:,.0f} | {ratio:.1f} |")
 
 
-def interleaved(ways, first):
-    """Median seconds of each of some functions of a seed, which take turns, as machines vary."""
-    seconds = {name: [] for name in ways}
-    for seed in range(first, first + ROUNDS):
-        for name, write in ways.items():
+def interleaved(runs, first_seed):
+    """Return the median seconds of each of `runs`, functions of a seed, run in alternation."""
+    seconds = {name: [] for name in runs}
+    for seed in range(first_seed, first_seed + ROUNDS):
+        for name, run in runs.items():
             began = time.perf_counter()
-            write(seed)
+            run(seed)
             seconds[name].append(time.perf_counter() - began)
     return {name: median(times) for name, times in seconds.items()}
 
 
-def crowd(model, ids, chars, count, draft, seed, learned=MAX_DRAFT_ROWS):
-    """Write so many streams, begun together."""
-    batch = Batch(model, count, draft, learned)
+def generate_streams(model, ids, chars, count, draft, seed, max_draft_updates=MAX_ROWS_WITH_DRAFT):
+    """Generate `count` streams that start together."""
+    batch = Batch(model, count, draft, max_draft_updates)
     for i in range(count):
         batch.add(Stream(ids, SampleConfig(max_new_chars=chars, seed=seed * 1000 + i)))
-    while batch.writing or batch.reading:
+    while not batch.is_empty:
         batch.step()
 
 
-def lecture_way(model, ids, chars, seed):
+def generate_as_lecture(model, ids, chars, seed):
     torch.manual_seed(seed)
     lecture_generate(model, torch.tensor([ids]), chars, model.config.block_size)
 
 
-def transformers_way(folder, ids, chars):
-    """A function that writes as transformers does, with its cache, from the exported weights."""
+def transformers_generator(folder, ids, chars):
+    """Return a function of a seed: transformers' generate, with its cache, on exported weights."""
     try:
         from transformers import AutoModelForCausalLM
     except ImportError:
         raise BenchError(
-            "install transformers to be compared with: pip install transformers"
+            "install transformers for the comparison: pip install transformers"
         ) from None
-    stage(PLAYER, folder, "charlm/bench")
+    export_model(MODEL, folder, "charlm/bench")
     model, prompt = AutoModelForCausalLM.from_pretrained(folder), torch.tensor([ids])
     settings = {"do_sample": True, "temperature": 0.8, "min_new_tokens": chars}
     return lambda seed: model.generate(

@@ -1,8 +1,8 @@
-"""The lecture's training step as the lecture takes it: what the rest of charlm is timed against.
+"""The lecture's network, training step and generation, as the baseline of the benchmarks.
 
-Every head is a layer of its own, every operation a call of its own, in float32. The same network as
-the `gpt` preset of `config.py` in `gpt.py`'s words; written from the description of it in Karpathy,
-"Let's build GPT: from scratch, in code, spelled out".
+Every head is a layer of its own, in float32, as in the lecture. The network computes what the
+preset `gpt` does. Written from its description in Karpathy, "Let's build GPT: from scratch, in
+code, spelled out".
 """
 
 import torch
@@ -32,7 +32,7 @@ class Head(nn.Module):
 
 
 class LectureBlock(nn.Module):
-    """Heads side by side, then a feed-forward layer, each added to what came in."""
+    """Attention heads, then a feed-forward layer, each added to the residual stream."""
 
     def __init__(self, config):
         super().__init__()
@@ -51,7 +51,7 @@ class LectureBlock(nn.Module):
 
 
 class LectureGPT(nn.Module):
-    """Ids (B, T) to logits (B, T, V), for a GPTConfig whose parts are the lecture's."""
+    """Maps ids (B, T) to logits (B, T, V). Takes a GPTConfig with the lecture's parts."""
 
     def __init__(self, config):
         super().__init__()
@@ -67,7 +67,7 @@ class LectureGPT(nn.Module):
 
 
 def lecture_step(model, optimizer, ids, config, block_size):
-    """One step on random windows of `ids`; returns the loss. `config`: the TrainConfig."""
+    """Take a step on random windows of `ids`; return the loss. `config`: the TrainConfig."""
     starts = torch.randint(len(ids) - block_size, (config.batch_size,))
     x = torch.stack([ids[i : i + block_size] for i in starts])
     y = torch.stack([ids[i + 1 : i + block_size + 1] for i in starts])
@@ -80,7 +80,7 @@ def lecture_step(model, optimizer, ids, config, block_size):
 
 @torch.no_grad()
 def lecture_generate(model, ids, count, block_size):
-    """Continue ids (B, T) by `count` characters: the whole context is read anew for each."""
+    """Continue ids (B, T) by `count` characters, computing the whole context for each."""
     for _ in range(count):
         logits = model(ids[:, -block_size:])[:, -1]  # (B, V)
         ids = torch.cat((ids, torch.multinomial(F.softmax(logits, dim=-1), num_samples=1)), dim=1)

@@ -1,4 +1,4 @@
-"""Commands that are measured, each in a process of its own."""
+"""Run a command in a process of its own and measure it."""
 
 import os
 import subprocess
@@ -14,23 +14,23 @@ CHECKPOINTS = REPOSITORY / "checkpoints"
 
 
 class BenchError(CharlmError):
-    """A measurement that did not come about."""
+    """A measurement failed; the message says why."""
 
 
 def measured(command):
-    """Run a command with nothing compiled before; its seconds, output and peak memory in bytes.
+    """Run a command with cold compile caches; return its seconds, output and peak memory in bytes.
 
-    Linux counts what the starting process held, so a peak is never below this process's own.
+    Linux counts the memory of the parent at the fork, so a peak is never below this process's own.
     """
-    with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryFile("w+") as output:
         began = time.perf_counter()
-        # torch keeps what it compiled, and the headers it needs for that, below both
+        # torch keeps compiled code and the headers for it below both
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "TMPDIR": cache}
-        process = subprocess.Popen(command, stdout=told, env=environment, cwd=REPOSITORY)
+        process = subprocess.Popen(command, stdout=output, env=environment, cwd=REPOSITORY)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise BenchError(f"{' '.join(command)} ended with status {process.returncode}")
-        told.seek(0)
-        return seconds, told.read(), usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        output.seek(0)
+        return seconds, output.read(), usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,4 +1,4 @@
-"""The page with visitors: how soon they read something, and how much is written for all."""
+"""The page under load: how soon visitors see text, and the characters per second for all."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ from gradio_client.utils import apply_diff
 from charlm.bench.process import REPOSITORY, BenchError
 from charlm.ui.events import GENERATE_EVENT
 
-PATIENCE = 120  # seconds
-WRITTEN = re.compile(r"([\d,]+) characters")  # in the line below the verse
+TIMEOUT = 120  # seconds
+GENERATED = re.compile(r"([\d,]+) characters")  # in the status line
 BARE = """
 import gradio, torch
 with gradio.Blocks() as page:
@@ -34,30 +34,30 @@ page.launch(server_port={port})
 
 @dataclass(frozen=True)
 class Visit:
-    """What somebody saw who opened the page and pressed the button; times in seconds."""
+    """What a visitor measured who opened the page and requested a text; times in seconds."""
 
-    page: float  # until it was there
-    first: float  # from the button to the first characters
-    whole: float  # from the button to the last
+    page: float  # until the page was loaded
+    first: float  # from the request to the first characters
+    whole: float  # from the request to the last character
     chars: int
 
 
 def bench_serve(chars, crowds):
-    """Measure and print both tables."""
+    """Print two tables: the start of the page, and visitors at once."""
     print("| start until the page is served | seconds | ratio |\n|---|---|---|")
     bare, own = start_seconds()
     print(
         f"| gradio and torch, bare | {bare:.1f} | 1.0 |\n| charlm | {own:.1f} | {own / bare:.2f} |"
     )
     print(
-        "\n| visitors | failed | first text, p50 | p95 | all done after | characters a second |",
+        "\n| visitors | failed | first text, p50 | p95 | all done after | characters/s |",
         end="",
     )
     print(" memory |\n|---|---|---|---|---|---|---|")
     with served([sys.executable, str(REPOSITORY / "app.py")]) as (url, process):
-        asyncio.run(crowd(url, 1, chars))  # the first of all finds the model not loaded yet
+        asyncio.run(visit_at_once(url, 1, chars))  # loads the model
         for count in crowds:
-            visits, failed, seconds = asyncio.run(crowd(url, count, chars))
+            visits, failed, seconds = asyncio.run(visit_at_once(url, count, chars))
             first = [visit.first for visit in visits] or [float("nan")]
             p50, p95 = (quantiles(first, n=20)[i] for i in (9, 18)) if len(first) > 1 else first * 2
             speed = sum(visit.chars for visit in visits) / seconds
@@ -68,7 +68,7 @@ def bench_serve(chars, crowds):
 
 
 def start_seconds(rounds=3):
-    """Seconds until a bare page is served, and until ours is; each the best of some, in turns."""
+    """Return the seconds until a bare page and ours are served, each the best of some rounds."""
     best = [float("inf")] * 2
     for _ in range(rounds):
         for i, command in enumerate(([sys.executable, "-c", BARE], [sys.executable, "app.py"])):
@@ -80,18 +80,20 @@ def start_seconds(rounds=3):
 
 @contextlib.contextmanager
 def served(command):
-    """(address, process) of a page that a command serves; ended afterwards."""
+    """Serve a page by a command; yield (address, process), and end it afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url, env = f"http://127.0.0.1:{port}/", os.environ | {"GRADIO_SERVER_PORT": str(port)}
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        with log.open("w") as told:
+        with log.open("w") as output:
             command = [part.replace("{port}", str(port)) for part in command]
-            process = subprocess.Popen(command, cwd=REPOSITORY, env=env, stdout=told, stderr=told)
+            process = subprocess.Popen(
+                command, cwd=REPOSITORY, env=env, stdout=output, stderr=output
+            )
         try:
-            give_up = time.monotonic() + PATIENCE
+            give_up = time.monotonic() + TIMEOUT
             while not answers(url):
                 if process.poll() is not None or time.monotonic() > give_up:
                     raise BenchError(f"{command[-1]} does not serve: {log.read_text()[-500:]}")
@@ -104,16 +106,16 @@ def served(command):
 
 def answers(url):
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE):
+        with urllib.request.urlopen(url, timeout=TIMEOUT):
             return True
     except OSError:
         return False
 
 
-async def crowd(url, count, chars):
-    """(visits, how many failed, seconds in all) of so many who come at the same moment."""
+async def visit_at_once(url, count, chars):
+    """Let `count` visitors come at once; return their visits, the failures and the seconds."""
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits) as client:
         config = (await client.get("config")).json()
         began = time.perf_counter()
         done = await asyncio.gather(
@@ -127,12 +129,12 @@ async def crowd(url, count, chars):
 
 
 async def visit(client, config, chars):
-    """Open the page, press Generate as it is but for the length, and read until it is over."""
+    """Open the page, request a text of `chars` characters, and read until it is complete."""
     began = time.perf_counter()
     (await client.get("")).raise_for_status()
     pressed, session = time.perf_counter(), secrets.token_hex(8)
     await client.post("gradio_api/queue/join", json=request(config, chars, session))
-    shown, written, first = None, 0, None
+    shown, generated, first = None, 0, None
     address = f"gradio_api/queue/data?session_hash={session}"
     async with client.stream("GET", address) as answer:
         async for line in answer.aiter_lines():
@@ -144,28 +146,28 @@ async def visit(client, config, chars):
             if message.get("msg") == "process_generating":  # the first whole, then what changed
                 data = message["output"]["data"]
                 shown = list(map(apply_diff, shown, data)) if shown else data
-                if found := WRITTEN.search(str(shown[1])):
-                    written = int(found[1].replace(",", ""))
-                if written and first is None:
+                if found := GENERATED.search(str(shown[1])):
+                    generated = int(found[1].replace(",", ""))
+                if generated and first is None:
                     first = time.perf_counter() - pressed
-    if written != chars:
-        raise BenchError(f"{written} characters were written of {chars}")
-    return Visit(pressed - began, first, time.perf_counter() - pressed, written)
+    if generated != chars:
+        raise BenchError(f"{generated} characters were generated of {chars}")
+    return Visit(pressed - began, first, time.perf_counter() - pressed, generated)
 
 
 def request(config, chars, session):
-    """What a browser sends when a text is asked for on a page on which nothing else was done."""
+    """Return what a browser sends to request a text with the page's default settings."""
     parts = {part["id"]: part["props"] for part in config["components"]}
     event = next(e for e in config["dependencies"] if e["api_name"] == GENERATE_EVENT)
     data = [parts[i].get("value") for i in event["inputs"]]
     (length,) = (n for n, i in enumerate(event["inputs"]) if parts[i].get("label") == "Length")
     data[length] = chars
-    asked = {"data": data, "fn_index": event["id"], "session_hash": session}
-    return asked | {"event_data": None, "trigger_id": event["targets"][0][0]}
+    body = {"data": data, "fn_index": event["id"], "session_hash": session}
+    return body | {"event_data": None, "trigger_id": event["targets"][0][0]}
 
 
 def memory(pid):
-    """Megabytes that a process holds."""
+    """Return the resident memory of a process in megabytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1e3

@@ -1,4 +1,4 @@
-"""What training costs: the lecture's recipe beside the presets, and `fast` without its parts."""
+"""Training cost: the lecture's code beside the presets, and `fast` without each ingredient."""
 
 import json
 import os
@@ -12,17 +12,18 @@ import torch
 
 from charlm.bench.lecture import LectureGPT, lecture_step
 from charlm.bench.process import CHECKPOINTS, REPOSITORY, BenchError, measured
+from charlm.config import TrainConfig
 from charlm.data.baselines import LECTURE_LOSS as TARGET
 from charlm.data.corpus import load_corpus
 from charlm.data.tokenizer import CharTokenizer
 from charlm.presets import PRESETS
-from charlm.runs import log as runlog
-from charlm.runs import paths as home
+from charlm.runs.log import LOG_FILE, read_events
+from charlm.runs.paths import checkpoints_directory
 
-LECTURE_STEPS = 9000  # that lead the lecture to its loss, the target here
-WHOLE = "fast"  # the preset that is trained to its end; others take some steps
-BUNDLED = {"gpt": "gpt", "best": "shakespeare"}  # where the whole run of a preset is kept
-ABLATIONS = {  # of the preset `fast`: what is taken away, and the flags that do it
+LECTURE_STEPS = 9000  # after which the lecture's run reaches TARGET
+WHOLE = "fast"  # the preset trained to its end; of the others, some steps are timed
+BUNDLED = {"gpt": "gpt", "best": "shakespeare"}  # preset -> its bundled run
+ABLATIONS = {  # what `fast` is trained without (and with instead) -> flags
     "nothing": "",
     "nothing, another seed": "--seed 1",
     "short convolutions (all blocks attend)": "--attention-every 1",
@@ -48,7 +49,7 @@ ABLATIONS = {  # of the preset `fast`: what is taken away, and the flags that do
 
 @dataclass(frozen=True)
 class Cost:
-    """What training in one way takes. `seconds` and `chars`: to TARGET, None if not reached."""
+    """The cost of a recipe. `seconds` and `chars` are those to TARGET, None if not reached."""
 
     name: str
     step_seconds: float
@@ -59,7 +60,7 @@ class Cost:
 
 
 def lecture_seconds(data, steps):
-    """Seconds of each of `steps` steps of the lecture's recipe, after one to warm up."""
+    """Return the seconds of each of `steps` steps of the lecture's code, after a warm-up step."""
     preset, corpus = PRESETS["gpt"], load_corpus(data)
     ids, _ = corpus.split(CharTokenizer.fit(corpus.text))
     model = LectureGPT(preset.model)
@@ -73,7 +74,7 @@ def lecture_seconds(data, steps):
 
 
 def bench_train(data, steps, presets):
-    """Measure and print. The lecture's recipe is timed before and after, as machines vary."""
+    """Print the table. The lecture's code is timed before and after, since machines vary."""
     half, flags = (steps + 1) // 2, ["--data", data] if data else []
     lecture = [sys.executable, "-m", "charlm.bench", "lecture", *flags, "--steps", str(half)]
     before, memory = measured(lecture)[1:]
@@ -88,7 +89,7 @@ def bench_train(data, steps, presets):
 
 
 def preset_cost(name, flags, steps):
-    """The Cost of a preset: of its whole run, or of some steps and its bundled run's log."""
+    """Return the Cost of a preset, from its whole run or from some steps and its bundled run."""
     if name != WHOLE:
         flags = [*flags, "--steps", str(steps), "--eval-interval", str(steps), "--compile", "on"]
         flags += ["--log-interval", "1", "--eval-iters", "1", "--sample-chars", "0"]
@@ -104,7 +105,7 @@ def preset_cost(name, flags, steps):
 
 
 def bench_ablation(data, ablations):
-    """Train `fast` without one ingredient after the other, on as many characters; print a table."""
+    """Train `fast` without each ingredient in turn, on as many characters, and print the table."""
     data = ["--data", data] if data else []
     print("| `fast` without | flags | validation loss | difference | seconds |", flush=True)
     print("|---|---|---|---|---|")
@@ -113,11 +114,13 @@ def bench_ablation(data, ablations):
         quiet = ["--eval-interval", "100000", "--sample-chars", "0"]
         try:
             events, _, _ = trained(WHOLE, [*data, *quiet, *flags.split()])
-        except BenchError:  # it diverged: that, too, is a result
+        except BenchError:  # diverging is a result, too
             print(f"| {name} | `{flags}` | failed | | |", flush=True)
             continue
-        loss = events[-3]["val_loss"]  # then come save and end
-        began = next(e["time"] for e in events if e["event"] == "save")  # first losses known
+        loss = events[-3]["val_loss"]  # the last events: eval, save, end
+        began = next(
+            e["time"] for e in events if e["event"] == "save"
+        )  # the end of the first evaluation
         whole = loss if whole is None else whole
         shown = f"`{flags}`" if flags else ""
         seconds = f"{events[-1]['time'] - began:.0f}"
@@ -125,39 +128,42 @@ def bench_ablation(data, ablations):
 
 
 def trained(preset, flags):
-    """Train a preset in a process of its own; its events, seconds and peak memory."""
-    directory = home.checkpoints(REPOSITORY) / f"bench-{preset}-{os.getpid()}"
+    """Train a preset in a process of its own; return its events, seconds and peak memory."""
+    directory = checkpoints_directory(REPOSITORY) / f"bench-{preset}-{os.getpid()}"
     command = [sys.executable, str(REPOSITORY / "train.py"), "--preset", preset, *flags]
     try:
         seconds, _, memory = measured([*command, "--name", directory.name])
-        return runlog.read(directory)[0], seconds, memory
+        return read_events(directory)[0], seconds, memory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 def bundled_run(name):
-    """The events of the whole run of a preset as it is now; none where that is not kept."""
+    """Return the events of a preset's bundled run; none if there is none, or of another config."""
     directory, preset = CHECKPOINTS / BUNDLED.get(name, name), PRESETS[name]
-    events = runlog.read(directory)[0] if (directory / runlog.FILE).exists() else []
+    events = read_events(directory)[0] if (directory / LOG_FILE).exists() else []
+    configs = [e["config"] for e in events if e["event"] == "start"]
     made_by = [
-        {"kind": preset.kind, "model": vars(preset.model), "training": vars(preset.training)}
+        (type(preset.model)(**config["model"]), TrainConfig(**config["training"]))
+        for config in configs
+        if config["kind"] == preset.kind
     ]
-    return events if [e["config"] for e in events if e["event"] == "start"] == made_by else []
+    return events if made_by == [(preset.model, preset.training)] else []
 
 
 def chars_of(preset):
-    """Characters in a step."""
+    """Return the characters in a step."""
     return preset.training.batch_size * preset.model.block_size
 
 
 def steps_to_target(events):
-    """The step of the first evaluation at or below TARGET; None if there is none."""
+    """Return the step of the first evaluation at or below TARGET, or None."""
     reached = (e["step"] for e in events if e["event"] == "eval" and e["val_loss"] <= TARGET)
     return next(reached, None)
 
 
 def table(costs):
-    """Lines of Markdown; the first cost is what the others are compared with."""
+    """Yield the lines of a Markdown table of ratios to the first cost."""
     yield f"| recipe | s/step | characters/s | to {TARGET} | characters | ratio | peak memory |"
     yield "|---|---|---|---|---|---|---|"
     for cost in costs:

@@ -1,1 +1,1 @@
-"""The text: tokenizer, corpus, batches, and the losses that counting scores."""
+"""The text: tokenizer, corpus, batches, and the losses of counting models."""

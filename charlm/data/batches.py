@@ -1,15 +1,15 @@
-"""A text cut into batches of windows."""
+"""Batches of windows of a text."""
 
 import torch
 
-from charlm.rng import fold_in
+from charlm.rng import EPOCH, fold_in
 
 
 def batch(ids, batch_size, block_size, seed, step, order="random"):
-    """Windows of `ids` and the same windows one character on: (B, T) and (B, T), int64.
+    """Return windows of `ids` and the same windows one character later: (B, T) each, int64.
 
-    `order` is TrainConfig's. A pure function of (seed, step), so a resumed run sees what an
-    uninterrupted one would.
+    `order`: as in TrainConfig. The batch is a pure function of (seed, step), so a resumed run
+    trains on the same batches as an uninterrupted one.
     """
     if order == "epochs":
         starts = epoch_starts(len(ids), batch_size, block_size, seed, step)
@@ -21,17 +21,17 @@ def batch(ids, batch_size, block_size, seed, step, order="random"):
 
 
 def epoch_starts(length, batch_size, block_size, seed, step):
-    """Where the windows (B,) of a step begin, if every window is to come before any comes again.
+    """Return the starts (B,) of a step's windows, in epochs of every window once.
 
-    An epoch's windows do not overlap. Each epoch has its own order and begins elsewhere, up to two
-    windows into the text, so that a character is not always seen with the same ones before it.
+    The windows of an epoch do not overlap. Each epoch has its own order and its own offset of up to
+    two windows, so that the same character has different contexts in different epochs.
     """
     room = length - 1  # the last character is only ever a target
     n = max(1, room // block_size - 1)
     counters = range(step * batch_size, (step + 1) * batch_size)
     starts = []
     for epoch in range(counters[0] // n, counters[-1] // n + 1):
-        generator = torch.Generator().manual_seed(fold_in(seed, epoch, 3))
+        generator = torch.Generator().manual_seed(fold_in(seed, epoch, EPOCH))
         shift = torch.randint(room - n * block_size + 1, (1,), generator=generator)
         order = torch.randperm(n, generator=generator)
         within = slice(max(counters[0] - epoch * n, 0), counters[-1] + 1 - epoch * n)
@@ -40,13 +40,13 @@ def epoch_starts(length, batch_size, block_size, seed, step):
 
 
 def windows(ids, block_size, batch_size):
-    """All of `ids` as (inputs, targets) batches of windows that neither overlap nor leave a gap.
+    """Yield all of `ids` as (inputs, targets) batches of windows without overlaps or gaps.
 
-    Every character but the first is a target once; the last window may be shorter.
+    Every character but the first is a target once. The last window may be shorter.
     """
     n = (len(ids) - 1) // block_size * block_size
     inputs, targets = ids[:n].view(-1, block_size), ids[1 : n + 1].view(-1, block_size)
-    if n:  # of no rows at all, `split` would still give one part
+    if n:  # `split` would yield one empty batch
         yield from zip(inputs.split(batch_size), targets.split(batch_size), strict=True)
     if n < len(ids) - 1:
         yield ids[n:-1].unsqueeze(0), ids[n + 1 :].unsqueeze(0)

@@ -1,4 +1,4 @@
-"""The text: found or fetched, split in two, and cut into batches."""
+"""The text to train on: read from a file or downloaded, and split in two."""
 
 import hashlib
 import os
@@ -15,24 +15,24 @@ from charlm.files import write_atomically
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 NAME = "tinyshakespeare"
-TIMEOUT = 10  # seconds of silence from the network before giving up
-SMALLEST = 1000  # characters
+TIMEOUT = 10  # seconds of silence from the network
+MIN_CHARS = 1000
 
 
 class DataError(CharlmError):
-    """A corpus that cannot be had or used; the message says which, why and what to do."""
+    """A text that cannot be read or used; the message says which, why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text and where it came from. `sha256` is that of the file's bytes."""
+    """A text with its name and the SHA-256 of its file."""
 
     name: str
     sha256: str
     text: str
 
     def check_room(self, block_size):
-        """Raise DataError unless the training split has a window of `block_size` characters."""
+        """Raise DataError unless the training split is longer than `block_size`."""
         n_train = int(0.9 * len(self.text))
         if n_train <= block_size:
             raise DataError(
@@ -41,16 +41,17 @@ class Corpus:
             )
 
     def split(self, tokenizer):
-        """First 90 % and last 10 % as ids: two int64 tensors, (N_train,) and (N_val,)."""
+        """Return the first 90 % and last 10 % as ids: int64 tensors (N_train,) and (N_val,)."""
         ids = torch.tensor(tokenizer.encode(self.text))
         n_train = int(0.9 * len(ids))
         return ids[:n_train], ids[n_train:]
 
 
 def load_corpus(path=None):
-    """The corpus at `path`, else at $CHARLM_DATA, else Tiny Shakespeare, from the cache or the web.
+    """Return the corpus at `path`, else at $CHARLM_DATA, else Tiny Shakespeare.
 
-    Raises DataError if it is missing, unreachable, not text, or shorter than 1,000 characters.
+    Tiny Shakespeare is downloaded once, to the cache directory. Raises DataError if the text cannot
+    be read or downloaded, or is not a text of at least 1,000 characters.
     """
     if path := path or os.environ.get("CHARLM_DATA"):
         return read_corpus(Path(path))
@@ -61,7 +62,7 @@ def load_corpus(path=None):
 
 
 def read_corpus(path):
-    """The UTF-8 text file at `path`; raises DataError saying what is wrong with it."""
+    """Return the Corpus in a UTF-8 file; raises DataError."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -71,18 +72,18 @@ def read_corpus(path):
 
 
 def make_corpus(raw, name):
-    """The Corpus of a text's UTF-8 bytes; raises DataError, with its name, if they are none."""
+    """Return the Corpus of a text's UTF-8 bytes; raises DataError, with its name."""
     try:
         text = normalize_newlines(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{name} is not UTF-8 text (byte {error.start} is no part of it); save it as UTF-8"
+            f"{name} is not UTF-8 text (byte {error.start} is invalid); save it as UTF-8"
         ) from None
     if "\0" in text:
         raise DataError(f"{name} is a binary file (it has NUL bytes); give a plain text")
-    if len(text) < SMALLEST:
+    if len(text) < MIN_CHARS:
         raise DataError(
-            f"{name} has {len(text)} characters; a model needs at least {SMALLEST:,} to learn from"
+            f"{name} has {len(text)} characters; a model needs at least {MIN_CHARS:,} to learn from"
         )
     if len(set(text)) == 1:
         raise DataError(f"{name} is one character over and over; there is nothing to learn in it")
@@ -90,12 +91,12 @@ def make_corpus(raw, name):
 
 
 def cache_directory():
-    """Where downloads are kept: charlm/ below $XDG_CACHE_HOME or ~/.cache."""
+    """Return the directory for downloads: charlm/ in $XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
 
 
 def download(target):
-    """Fetch Tiny Shakespeare to `target`, checked by SHA-256 and whole or not at all."""
+    """Download Tiny Shakespeare to `target`, and check its SHA-256; raises DataError."""
     advice = f"save {URL} yourself and give it with --data FILE or CHARLM_DATA=FILE"
     try:
         with urllib.request.urlopen(URL, timeout=TIMEOUT) as response:

@@ -4,9 +4,9 @@ import json
 import unicodedata
 from typing import NamedTuple
 
-# What a visitor's keyboard or clipboard makes of plain punctuation, with stand-ins in order of
-# preference. Accents and ligatures need no table: Unicode's own decomposition takes them apart.
-STAND_INS = {
+# Characters that keyboards and clipboards put in place of plain ones, with replacements in order
+# of preference. Accents and ligatures need no table: Unicode's decomposition splits them.
+REPLACEMENTS = {
     "\t": (" ",),
     "\u00a0": (" ",),  # no-break space
     "\u2028": ("\n",),  # line separator
@@ -47,18 +47,18 @@ STAND_INS = {
 
 
 class Cleaned(NamedTuple):
-    """A prompt of known characters only, and the distinct characters that had to be dropped."""
+    """A prompt in known characters, and the distinct characters that were dropped from it."""
 
     text: str
     dropped: str
 
 
 def normalize_newlines(text):
-    """Windows' and old Macs' line ends as "\\n"."""
+    """Replace the line ends of Windows and old Macs by "\\n"."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def letters(text):
+def split_characters(text):
     """Split a text into characters, each with the combining marks that follow it."""
     found = []
     for char in text:
@@ -73,7 +73,7 @@ class CharTokenizer:
     """Maps each character of a fixed vocabulary to its id and back."""
 
     def __init__(self, chars):
-        """`chars`: the vocabulary, a string of distinct characters; a character's index is its id.
+        """Use the vocabulary `chars`, a string of distinct characters; their indices are their ids.
 
         Raises ValueError for an empty vocabulary or one with repeated characters.
         """
@@ -84,7 +84,7 @@ class CharTokenizer:
 
     @classmethod
     def fit(cls, text):
-        """The tokenizer whose vocabulary is the sorted distinct characters of `text`."""
+        """Return the tokenizer whose vocabulary is the sorted distinct characters of `text`."""
         return cls("".join(sorted(set(text))))
 
     @property
@@ -92,12 +92,12 @@ class CharTokenizer:
         return len(self.chars)
 
     @property
-    def opening(self):
-        """What stands before the first character of a text: a line end, as in the lecture."""
+    def start_char(self):
+        """The character that precedes every text: a line end, as in the lecture."""
         return "\n" if "\n" in self.ids else self.chars[0]
 
     def encode(self, text):
-        """Text to a list of ids. Raises ValueError naming a character outside the vocabulary."""
+        """Return the ids of a text. Raises ValueError, naming a character that is unknown."""
         try:
             return [self.ids[char] for char in text]
         except KeyError as error:
@@ -107,42 +107,43 @@ class CharTokenizer:
             ) from None
 
     def decode(self, ids):
-        """Ids to text. Raises IndexError for an id outside the vocabulary."""
+        """Return the text of a list of ids. Raises IndexError for an unknown id."""
         if any(i < 0 for i in ids):
             raise IndexError("token ids are not negative")
         return "".join(self.chars[i] for i in ids)
 
     def clean(self, prompt):
-        """What somebody typed, in characters this model knows; returns Cleaned(text, dropped).
+        """Rewrite a prompt in the vocabulary's characters; returns Cleaned(text, dropped).
 
-        Known characters stay. Others become a near equivalent if that is known (curly quotes,
-        dashes, accents, the other case), or are dropped and reported, in order of appearance.
+        Known characters stay. Others are replaced by a known equivalent (curly quotes, dashes,
+        accents, the other case), or dropped; `dropped` has those in order of appearance.
         """
         kept, dropped = [], {}
-        for letter in letters(normalize_newlines(prompt)):
-            if all(char in self.ids for char in letter):
-                kept.append(letter)
+        for group in split_characters(normalize_newlines(prompt)):
+            if all(char in self.ids for char in group):
+                kept.append(group)
                 continue
-            # composed, so that "e" + combining accent finds the vocabulary's "é" if it has one
-            for char in unicodedata.normalize("NFC", letter):
-                equivalent = self._near_equivalent(char)
+            # NFC composes "e" and a combining accent to "é", which the vocabulary may have
+            for char in unicodedata.normalize("NFC", group):
+                equivalent = self._equivalent(char)
                 if equivalent is None:
                     dropped[char] = None
                 else:
                     kept.append(equivalent)
         return Cleaned("".join(kept), "".join(dropped))
 
-    def _near_equivalent(self, char):
+    def _equivalent(self, char):
+        """Return known characters in place of `char`, or None."""
         decomposed = unicodedata.normalize("NFKD", char)
         unaccented = "".join(c for c in decomposed if not unicodedata.combining(c))
-        candidates = [char, *STAND_INS.get(char, ()), decomposed, unaccented]
+        candidates = [char, *REPLACEMENTS.get(char, ()), decomposed, unaccented]
         for candidate in [*candidates, *(c.swapcase() for c in candidates)]:
             if candidate and all(c in self.ids for c in candidate):
                 return candidate
         return None
 
     def to_json(self):
-        """The tokenizer as the `tokenizers` library reads it: a BPE that never learned a merge."""
+        """Return the JSON that the `tokenizers` library reads: a BPE without any merges."""
         model = {
             "type": "BPE",
             "dropout": None,
@@ -170,7 +171,7 @@ class CharTokenizer:
 
     @classmethod
     def from_json(cls, text):
-        """The inverse of to_json. Raises ValueError for anything but a character vocabulary."""
+        """Invert to_json. Raises ValueError for anything but a character vocabulary."""
         try:
             vocab = json.loads(text)["model"]["vocab"]
             chars = sorted(vocab, key=vocab.get)

@@ -1,46 +1,60 @@
-"""Guesses of what comes next in a text, from what came after the same few characters before.
+"""An n-gram draft for speculative decoding: proposes the next characters for the model to verify.
 
-A guess costs a look into a table, and several guessed characters are checked by the model in one
-pass, which takes hardly longer than a pass for one: most of a pass is spent on fetching weights.
-What is wrong is thrown away, so the text is that which the model would have written by itself
-(Leviathan et al. 2023, "Fast Inference from Transformers via Speculative Decoding"; here the number
-that decides a character is known beforehand, so the draft decides by the same number).
+A proposal is a table lookup. The model verifies several proposed characters in one pass, which
+takes hardly longer than a pass for one, since fetching the weights dominates. Rejected characters
+are discarded, so the text is the one that the model would have generated alone.
+
+Source: Leviathan et al. 2023, "Fast Inference from Transformers via Speculative Decoding". Here the
+uniform number that chooses a character is known in advance, so the draft inverts its cdf at the
+same number as the model.
 """
 
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 
-CONTEXTS = (5, 4, 3, 2, 1)  # lengths, tried in this order
-NUMBERS = 4_000_000  # that are kept at most, of four bytes each
+CONTEXTS = (5, 4, 3, 2, 1)  # context lengths, longest first
+MAX_NUMBERS = 4_000_000  # float32 numbers in the table
 
 
-class Draft:
-    """For each short context, how the model shared out [0, 1) when it last came by."""
+class NgramDraft:
+    """For each short context, the model's latest cdf after it. The least recent are evicted."""
 
     def __init__(self, vocab_size):
-        self.size = max(1, NUMBERS // vocab_size)
-        self.shares = OrderedDict()  # those that came by longest ago are first
+        self.max_contexts = max(1, MAX_NUMBERS // vocab_size)
+        self.cdfs = OrderedDict()  # context, a tuple of ids -> cdf; least recently updated first
 
-    def learn(self, ids, shares):
-        """Note the shares, a list of V borders, of what comes after `ids`."""
-        shares = array("f", shares)
+    def update(self, ids, cdf):
+        """Store the cdf, a list of V numbers, of the character after `ids`."""
+        cdf = array("f", cdf)
         for n in CONTEXTS:
             if n <= len(ids):
                 context = tuple(ids[-n:])
-                self.shares[context] = shares
-                self.shares.move_to_end(context)
-        while len(self.shares) > self.size:
-            self.shares.popitem(last=False)
+                self.cdfs[context] = cdf
+                self.cdfs.move_to_end(context)
+        while len(self.cdfs) > self.max_contexts:
+            self.cdfs.popitem(last=False)
 
-    def guess(self, ids, numbers):
-        """Ids to follow `ids`, one for each number in [0, 1) or fewer."""
-        ids, guessed = list(ids[-CONTEXTS[0] :]), []
-        for number in numbers:
+    def propose(self, ids, uniforms):
+        """Propose ids after `ids`: one per number in [0, 1), fewer where no context is known."""
+        ids, proposed = list(ids[-CONTEXTS[0] :]), []
+        for u in uniforms:
             contexts = (tuple(ids[-n:]) for n in CONTEXTS if n <= len(ids))
-            shares = next((self.shares[c] for c in contexts if c in self.shares), None)
-            if shares is None:
+            cdf = next((self.cdfs[c] for c in contexts if c in self.cdfs), None)
+            if cdf is None:
                 break
-            guessed.append(min(bisect_right(shares, number), len(shares) - 1))
-            ids = [*ids[-CONTEXTS[0] + 1 :], guessed[-1]]
-        return guessed
+            proposed.append(min(bisect_right(cdf, u), len(cdf) - 1))
+            ids = [*ids[-CONTEXTS[0] + 1 :], proposed[-1]]
+        return proposed
+
+
+def accepted_length(ids, chosen):
+    """Return how many of the `chosen` ids are valid, given what was read to choose them.
+
+    `ids` (n) are the last character and n - 1 proposals; chosen[i] follows ids[i]. A wrong proposal
+    invalidates every choice after it.
+    """
+    for count, (proposed, choice) in enumerate(zip(ids[1:], chosen[:-1], strict=True), 1):
+        if proposed != choice:
+            return count
+    return len(chosen)

@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: what is pushed there, what is pulled from there, and the Space."""
+"""The Hugging Face Hub: pushing, pulling and following models, and deploying the Space."""

@@ -1,4 +1,4 @@
-"""What push, pull and deploy share: the Hub's time limit, its file names, its errors in words."""
+"""What every use of the Hub shares: timeout, file names, and errors in words."""
 
 import contextlib
 
@@ -14,61 +14,87 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from charlm.errors import CharlmError
-from charlm.models import checkpoint
-from charlm.runs import log as runlog
+from charlm.models.checkpoint import CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS
+from charlm.runs.card import CARD_FILE
+from charlm.runs.log import LOG_FILE
 
-TIMEOUT = 60  # of silence after which the Hub counts as gone; by itself the client waits for ever
-CARD, WRAPPER = "README.md", "tokenizer_config.json"
+TIMEOUT = 60  # seconds of silence; by default, huggingface_hub waits without a limit
 GATED = "it is gated: ask for access on its page, then log in"
-FILES = {
-    *(checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.TOKENIZER, WRAPPER),
-    *(runlog.FILE, CARD),
-}
+REPO_FILES = {CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, LOG_FILE, CARD_FILE}
+PASSING = {408, 409, 412, 429}  # client errors that another attempt may not meet
 
 
 class HubError(CharlmError):
-    """What the Hub did not do; the message says why, and never holds a token."""
+    """A request to the Hub that failed. The message says why, and never contains a token.
+
+    `permanent`: another attempt would fail, too.
+    """
+
+    def __init__(self, message, permanent=False):
+        super().__init__(message)
+        self.permanent = permanent
 
 
-def why(error):
-    """What went wrong between us and the Hub, in words."""
+def describe_error(error):
+    """Return why a request failed, in words."""
+    error = root_cause(error)
     if isinstance(error, LocalTokenNotFoundError):
-        return "nobody is logged in: run `hf auth login`, or set HF_TOKEN"
+        return "not logged in: run `hf auth login`, or set HF_TOKEN"
     if isinstance(error, HFValidationError):
         return f"that cannot be a repository's name: {str(error).splitlines()[0]}"
-    # an upload that failed, and a download that never began
-    if isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and error.__cause__:
-        return why(error.__cause__)
     if isinstance(error, GatedRepoError):
         return GATED
     if isinstance(error, RepositoryNotFoundError):
         return "there is no such repository, or it is private"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, HfHubHTTPError) and status:
-        said = {
+    if isinstance(error, HfHubHTTPError) and (status := status_of(error)):
+        messages = {
             401: "the token is not valid: run `hf auth login`, or set HF_TOKEN",
             403: "the token may not do that: it needs write access there",
             429: "the Hub was asked too often; try again in some minutes",
         }
-        return said.get(status, f"the Hub answered {status}")
+        return messages.get(status, f"the Hub answered {status}")
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"the Hub cannot be reached ({type(error).__name__})"
 
 
+def is_permanent(error):
+    """Return whether another attempt of the same request would fail, too."""
+    error = root_cause(error)
+    refusals = (LocalTokenNotFoundError, HFValidationError, GatedRepoError, RepositoryNotFoundError)
+    if isinstance(error, refusals):
+        return True
+    if isinstance(error, OSError) and error.filename:  # a local file
+        return True
+    status = status_of(error) or 0
+    return 400 <= status < 500 and status not in PASSING
+
+
+def root_cause(error):
+    """Return the error that huggingface_hub wrapped, if it failed in an upload or a download."""
+    while isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and error.__cause__:
+        error = error.__cause__
+    return error
+
+
+def status_of(error):
+    """Return the HTTP status that an error reports, or None."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
 def check_login(repo_id=""):
-    """Raise CharlmError if a push is bound to fail: nobody is logged in, or no such name can be."""
+    """Raise CharlmError if a push cannot succeed: without a token, or to an invalid repo id."""
     if not get_token():
-        raise CharlmError(f"cannot push: {why(LocalTokenNotFoundError())}")
+        raise CharlmError(f"cannot push: {describe_error(LocalTokenNotFoundError())}")
     if repo_id:
         try:
             validate_repo_id(repo_id)
         except HFValidationError as error:
-            raise CharlmError(f"cannot push: {why(error)}") from None
+            raise CharlmError(f"cannot push: {describe_error(error)}") from None
 
 
 def is_repo_id(source):
-    """Whether this can be a repository's name, "user/repo"."""
+    """Return whether this is a valid "user/name" of a repository."""
     try:
         validate_repo_id(source)
     except HFValidationError:
@@ -77,10 +103,12 @@ def is_repo_id(source):
 
 
 @contextlib.contextmanager
-def raise_as_hub_error(what):
+def raise_as_hub_error(failure):
+    """Raise any error but a CharlmError as HubError: `failure`, and why."""
     try:
         yield
     except CharlmError:
         raise
-    except Exception as error:  # the client raises what its HTTP library does, too
-        raise HubError(f"{what}: {why(error)}") from None
+    except Exception as error:  # the errors of the client's HTTP library are many
+        message = f"{failure}: {describe_error(error)}"
+        raise HubError(message, is_permanent(error)) from None

@@ -1,124 +1,127 @@
-"""Hub models on a page: added by name, played from what is kept here, renewed in the background."""
+"""Hub models on a page: added by name, used from the cache, and updated in the background."""
 
 import re
 import threading
 import time
 
 from charlm.hub.client import HubError, is_repo_id
-from charlm.hub.pull import Pulled, cached, pull
+from charlm.hub.pull import PulledModel, find_cached, pull
 
-INTERVAL = 15  # seconds between looks for a new revision of a repository that is being used
-PATIENCE = 8  # seconds that somebody waits for a model; it is fetched on, and there later
-MOST = 20  # repositories followers at a time; the one used least lately goes
-LARGEST = 100_000_000  # bytes of a repository's files that a page takes
+CHECK_INTERVAL = 15  # seconds between checks for a new revision of a model that is in use
+FIRST_WAIT = 8  # seconds to wait for a new model; its download continues in the background
+MAX_MODELS = 20  # followed at a time; the least recently used one is dropped
+MAX_BYTES = 100_000_000  # of a repository's files
 SOURCE = re.compile(r"([^@\s]+?)(?:@([\w.-]+))?")
 
 
 class HubFollowers:
     """The Hub models of a page by their source, "user/repo" or "user/repo@revision".
 
-    A source with a revision stays at it. Safe to use from any thread.
+    A source without a revision is kept at the latest one. All methods are thread-safe.
     """
 
     def __init__(self):
-        self._entries = {}  # source -> Entry, the one used least lately first
+        self._followers = {}  # source -> Follower, the least recently used one first
         self._lock = threading.Lock()
 
-    def follow(self, source, keep=False, public=False):
-        """Follow a source from now on; returns its Pulled. Raises HubError if it cannot be had.
+    def follow(self, source, pinned=False, public=False):
+        """Follow a source; returns its PulledModel. Raises HubError if it cannot be pulled.
 
-        What is kept here already is taken as it is, and renewed in the background. `keep`: go on
-        trying if it cannot be had, and never drop it for another. `public`: have nothing that the
-        Hub would not give to anybody.
+        A cached model is used at once, and updated in the background. `pinned`: keep trying if it
+        cannot be pulled, and never drop it for another one. `public`: accept only repositories that
+        anybody can read.
         """
         source = source.strip()
-        repo_id, revision = split(source)
+        repo_id, revision = parse_source(source)
         with self._lock:
-            entry = self._entries.setdefault(source, Entry(source, keep, public))
+            follower = self._followers.setdefault(source, Follower(source, pinned, public))
         if not public:
-            entry.pulled = entry.pulled or cached(repo_id, revision)
-        entry.look()
-        if not entry.pulled:
-            entry.looked.wait(PATIENCE)
-        if not entry.pulled:
-            if not entry.keep:
-                self._entries.pop(source, None)
-            raise HubError(entry.trouble or f"{source} is still being fetched; try again")
+            follower.pulled = follower.pulled or find_cached(repo_id, revision)
+        follower.check()
+        if not follower.pulled:
+            follower.checked.wait(FIRST_WAIT)
+        if not follower.pulled:
+            if not follower.pinned:
+                self._followers.pop(source, None)
+            raise HubError(follower.error or f"{source} is still being fetched; try again")
         with self._lock:
-            others = [s for s, e in self._entries.items() if not e.keep and s != source]
-            for other in others[: max(0, len(self._entries) - MOST)]:
-                del self._entries[other]
-        return entry.pulled
+            others = [s for s, f in self._followers.items() if not f.pinned and s != source]
+            for other in others[: max(0, len(self._followers) - MAX_MODELS)]:
+                del self._followers[other]
+        return follower.pulled
 
     def drop(self, source):
-        self._entries.pop(source, None)
+        """Stop following a source."""
+        self._followers.pop(source, None)
 
-    def there(self):
-        """source -> Pulled of those that are here by now, the kept ones first."""
-        there = [entry for entry in list(self._entries.values()) if entry.pulled]
-        return {e.source: e.pulled for e in sorted(there, key=lambda entry: not entry.keep)}
+    def available(self):
+        """Return source -> PulledModel of the models that have been pulled, pinned ones first."""
+        pulled = [follower for follower in list(self._followers.values()) if follower.pulled]
+        return {f.source: f.pulled for f in sorted(pulled, key=lambda f: not f.pinned)}
 
     def get(self, source):
-        """The Pulled of a source that is here; raises HubError if it is not followers any more."""
-        entry = self._entries.get(source)
-        if entry is None or not entry.pulled:
+        """Return the PulledModel of a source; raises HubError if it is no longer followed."""
+        follower = self._followers.get(source)
+        if follower is None or not follower.pulled:
             raise HubError(f"{source} is not here any more; fetch it again")
-        return entry.pulled
+        return follower.pulled
 
     def use(self, source):
-        """The same, of one that is used just now: a newer one may be there the next time."""
+        """Do what `get` does, mark the model as used, and check for a new revision."""
         pulled = self.get(source)
         with self._lock:
-            if entry := self._entries.pop(source, None):
-                self._entries[source] = entry
-                entry.look()
+            if follower := self._followers.pop(source, None):
+                self._followers[source] = follower
+                follower.check()
         return pulled
 
     def notices(self):
-        """What keeps those from being here, or up to date, that are to be kept."""
-        kept = [entry for entry in list(self._entries.values()) if entry.keep]
-        for entry in kept:
-            entry.look()
-        return [notice for entry in kept if (notice := entry.notice())]
+        """Return a sentence for each pinned model that is missing or may be out of date."""
+        pinned = [follower for follower in list(self._followers.values()) if follower.pinned]
+        for follower in pinned:
+            follower.check()
+        return [notice for follower in pinned if (notice := follower.notice())]
 
 
-class Entry:
-    """A source, what there is of it here, and what was wrong when it was last looked for."""
+class Follower:
+    """A source with its latest PulledModel and the error of the latest check."""
 
-    def __init__(self, source, keep, public):
-        self.source, self.keep, self.public = source, keep, public
-        self.pulled: Pulled | None = None
-        self.trouble = ""
-        self.looked = threading.Event()  # for the first time
-        self._looked_at, self._lock = None, threading.Lock()
+    def __init__(self, source, pinned, public):
+        self.source, self.pinned, self.public = source, pinned, public
+        self.pulled: PulledModel | None = None
+        self.error = ""
+        self.checked = threading.Event()  # set after the first check
+        self._checked_at, self._lock = None, threading.Lock()
 
-    def look(self):
-        """Look for a newer revision, in a thread, unless that was done not long ago."""
+    def check(self):
+        """Check for a new revision in a thread, at most once every CHECK_INTERVAL seconds."""
         with self._lock:
             now = time.monotonic()
-            settled = "@" in self.source and self.pulled
-            if settled or (self._looked_at is not None and now - self._looked_at < INTERVAL):
+            fixed = "@" in self.source and self.pulled
+            recent = self._checked_at is not None and now - self._checked_at < CHECK_INTERVAL
+            if fixed or recent:
                 return
-            self._looked_at = now
-        threading.Thread(target=self._renew, daemon=True).start()
+            self._checked_at = now
+        threading.Thread(target=self._pull, daemon=True).start()
 
     def notice(self):
+        """Return why the model is missing or may be out of date; "" if it is up to date."""
         if not self.pulled:
-            return self.trouble or f"{self.source} is still being fetched"
+            return self.error or f"{self.source} is still being fetched"
         return self.pulled.notice
 
-    def _renew(self):
+    def _pull(self):
         try:
-            self.pulled = pull(*split(self.source), LARGEST, self.public)
-            self.trouble = ""
+            self.pulled = pull(*parse_source(self.source), MAX_BYTES, self.public)
+            self.error = ""
         except HubError as error:
-            self.trouble = str(error)  # and what is here stays
+            self.error = str(error)  # the model pulled before stays
         finally:
-            self.looked.set()
+            self.checked.set()
 
 
-def split(source):
-    """("user/repo", revision or None) of a source; raises HubError."""
+def parse_source(source):
+    """Return ("user/repo", revision or None) of a source; raises HubError."""
     match = SOURCE.fullmatch(source)
     if not match or not is_repo_id(match[1]):
         raise HubError(f"{source!r} is no Hub model: give its user/repo, or user/repo@revision")

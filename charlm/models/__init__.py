@@ -1,1 +1,1 @@
-"""The two models, and the files that they are kept in."""
+"""The two models, model directories, and the format that transformers reads."""

@@ -1,4 +1,4 @@
-"""BigramLM: the lecture's first model, which knows only the character before."""
+"""BigramLM: the lecture's first model, which predicts a character from the one before it."""
 
 from torch import nn
 
@@ -16,8 +16,8 @@ class BigramLM(Pretrained, nn.Module):
         super().__init__()
         self.config = config
         self.table = nn.Embedding(config.vocab_size, config.vocab_size)
-        self.blocks = nn.ModuleList()  # where a GPT has its attention
+        self.blocks = nn.ModuleList()  # none, so that code for a GPT's blocks does nothing here
 
     def forward(self, ids, seeds=None):
-        """Ids (B, T) int64 to logits (B, T, V) float32. Nothing to drop here."""
+        """Map ids (B, T) int64 to logits (B, T, V) float32. `seeds` is unused: no dropout here."""
         return self.table(ids)

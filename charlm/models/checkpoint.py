@@ -1,12 +1,12 @@
-"""A model directory: weights, config and tokenizer to load, and the state to resume a run from.
+"""A model directory: the weights, config and tokenizer that loading a model needs.
 
-Every file is replaced whole. What belongs together but lies in several files is made to appear at
-once by its last step: a new run by renaming its directory, a resume state by replacing the small
-JSON file that names the tensors.
+Every file is replaced whole, so that a reader or a crash never meets half of one. The files that a
+run adds, its log, model card and resume state, are those of charlm.runs.
 """
 
+import contextlib
 import json
-import re
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from charlm.models.gpt import GPT
 from charlm.models.transformers_format import from_transformers
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"  # only transformers reads it
 MODELS = {model.kind: model for model in (BigramLM, GPT)}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class CheckpointError(CharlmError):
@@ -34,16 +34,16 @@ class CheckpointError(CharlmError):
 
 @dataclass(frozen=True)
 class Description:
-    """config.json: all that is known of a model besides its weights and its characters."""
+    """config.json: a model's kind and options, how it was trained, and on which text."""
 
     kind: str  # "bigram" or "gpt"
-    model: object  # the config of that kind
+    model: object  # BigramConfig or GPTConfig
     training: TrainConfig
-    data: dict  # name, sha256 of the text
-    model_type: str = ""  # transformers' name of the network, if the weights have its names
+    data: dict  # name and sha256 of the text
+    model_type: str = ""  # of transformers, if the weights have the names that it expects
 
     def build(self):
-        """A new model of this description, its weights a function of the training seed."""
+        """Return a new model; its weights are a function of the training seed."""
         torch.manual_seed(self.training.seed)
         return MODELS[self.kind](self.model)
 
@@ -58,7 +58,7 @@ class Description:
 
     @classmethod
     def from_json(cls, text):
-        """The inverse of to_json. Raises ValueError, TypeError or KeyError for anything else."""
+        """Invert to_json. Raises ValueError, TypeError or KeyError for any other text."""
         parts = json.loads(text)
         model = MODELS[parts["kind"]].config_class(**parts["model"])
         data = {name: str(parts["data"][name]) for name in ("name", "sha256")}
@@ -67,32 +67,33 @@ class Description:
 
 
 def is_model_directory(directory):
-    """Whether this looks like a model directory, by its config and weights being there."""
+    """Return whether a directory has a config and weights."""
     return (directory / CONFIG).is_file() and (directory / WEIGHTS).is_file()
 
 
 def save_description(directory, description):
+    """Write config.json."""
     write_atomically(directory / CONFIG, description.to_json().encode())
 
 
 def save_tokenizer(directory, tokenizer):
-    """tokenizer.json for the `tokenizers` library, and what tells transformers how to wrap it."""
-    wrapper = {
+    """Write tokenizer.json, and tokenizer_config.json for transformers."""
+    config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,  # it would delete the space before a "?"
     }
     write_atomically(directory / TOKENIZER, tokenizer.to_json().encode())
-    write_atomically(directory / "tokenizer_config.json", json.dumps(wrapper, indent=2).encode())
+    write_atomically(directory / TOKENIZER_CONFIG, json.dumps(config, indent=2).encode())
 
 
 def save_weights(directory, model, store="fp32"):
-    """Write model.safetensors with the weights as "fp32" or "bf16"."""
+    """Write model.safetensors, with the weights in the precision `store`: "fp32" or "bf16"."""
     tensors = {name: t.to(DTYPES[store]).contiguous() for name, t in model.state_dict().items()}
     write_atomically(directory / WEIGHTS, safetensors.torch.save(tensors, {"format": "pt"}))
 
 
 def load(directory):
-    """The model (fp32, on the CPU, in evaluation mode) and the tokenizer of a model directory.
+    """Return the model (fp32, on the CPU, in evaluation mode) and tokenizer of a model directory.
 
     Raises CheckpointError if a file is missing, damaged, or does not fit the others.
     """
@@ -106,7 +107,7 @@ def load(directory):
     try:
         with torch.random.fork_rng(devices=[]):
             model = description.build()
-    except (RuntimeError, MemoryError):  # what torch raises when memory is refused
+    except (RuntimeError, MemoryError):  # torch could not allocate the memory
         raise CheckpointError(f"{directory} describes a model too large for this memory") from None
     path = directory / WEIGHTS
     tensors = {name: t.float() for name, t in read_tensors(path).items()}
@@ -123,17 +124,28 @@ def load(directory):
 
 
 def load_description(directory):
-    """The Description in a model directory; raises CheckpointError."""
-    return parse(directory / CONFIG, Description.from_json)
+    """Return the Description of a model directory; raises CheckpointError."""
+    return parse_file(directory / CONFIG, Description.from_json)
 
 
 def load_tokenizer(directory):
-    """The CharTokenizer in a model directory; raises CheckpointError."""
-    return parse(directory / TOKENIZER, CharTokenizer.from_json)
+    """Return the CharTokenizer of a model directory; raises CheckpointError."""
+    return parse_file(directory / TOKENIZER, CharTokenizer.from_json)
 
 
-def parse(path, from_json):
-    """What `from_json` makes of a file's text; CheckpointError, naming the file, if it fails."""
+def count_parameters(directory):
+    """Return the number of weights in a model directory; raises CheckpointError.
+
+    Only the header of the weights file is read.
+    """
+    path = directory / WEIGHTS
+    with raise_checkpoint_error(path), safetensors.safe_open(path, "pt") as file:
+        slices = map(file.get_slice, file.keys())
+        return sum(math.prod(piece.get_shape()) for piece in slices)
+
+
+def parse_file(path, from_json):
+    """Return `from_json` of a file's text; raises CheckpointError, naming the file."""
     try:
         return from_json(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -143,9 +155,16 @@ def parse(path, from_json):
 
 
 def read_tensors(path):
-    """The tensors in a safetensors file, by name; raises CheckpointError."""
-    try:
+    """Return the tensors of a safetensors file by name; raises CheckpointError."""
+    with raise_checkpoint_error(path):
         return safetensors.torch.load(path.read_bytes())
+
+
+@contextlib.contextmanager
+def raise_checkpoint_error(path):
+    """Raise the errors of reading a safetensors file as CheckpointError, naming the file."""
+    try:
+        yield
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
     except (safetensors.SafetensorError, ValueError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""from_pretrained, save_pretrained and push_to_hub for both models, as is usual on the Hub."""
+"""from_pretrained, save_pretrained and push_to_hub for both models, as on other Hub models."""
 
 import json
 from pathlib import Path
@@ -9,19 +9,19 @@ from huggingface_hub.constants import CONFIG_NAME as CONFIG
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE as WEIGHTS
 
 from charlm.errors import CharlmError
-from charlm.models.transformers_format import from_transformers, portable
+from charlm.models.transformers_format import convert_if_possible, from_transformers
 
 
 class Pretrained(PyTorchModelHubMixin, library_name="charlm", license="mit"):
     """A model that can be saved to a directory or the Hub and loaded from either.
 
-    `save_pretrained(directory)` and `push_to_hub("user/repo")` write the weights and the config, as
-    transformers' names where it knows the network; `from_pretrained` reads what they wrote, and any
-    model directory. It is strict: weights that do not fit the config raise.
+    `save_pretrained(directory)` and `push_to_hub("user/repo")` write the weights and the config, in
+    transformers' format if it has such a network. `from_pretrained` reads these and any model
+    directory. It is strict: it raises if the weights do not fit the config.
     """
 
     def _save_pretrained(self, directory):
-        config, fields, tensors = portable(self.kind, self.config, self.state_dict())
+        config, fields, tensors = convert_if_possible(self.kind, self.config, self.state_dict())
         parts = {"kind": self.kind, "model": vars(config)} | fields
         (directory / CONFIG).write_text(json.dumps(parts, indent=2) + "\n", encoding="utf-8")
         safetensors.torch.save_file(tensors, directory / WEIGHTS, {"format": "pt"})

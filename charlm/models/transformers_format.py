@@ -1,9 +1,10 @@
-"""A GPT as a network that transformers knows, with no code of ours: LFM2 or GPT-2, and back.
+"""Convert a GPT to a network of transformers, LFM2 or GPT-2, and back.
 
-Today's network is LFM2 (Liquid AI 2025) but for two things, which fold away: the norm after the
-embedding is a function of the character alone, so the table can hold its result; and ReLU squared
-is a gated layer whose gate is so steep that it is open or shut. The lecture's is GPT-2 (Radford et
-al. 2019) with a bias before the logits, which the last norm's bias can take over.
+transformers then loads it without charlm's code. Today's network differs from LFM2 (Liquid AI 2025)
+in two points. The norm after the embedding depends on the character alone, so the embedding table
+can hold its result. And ReLU squared equals a gated layer whose gate is steep enough to be either 0
+or 1. The lecture's network differs from GPT-2 (Radford et al. 2019) in the bias before the logits,
+which the last norm's bias can express.
 """
 
 from dataclasses import replace
@@ -13,8 +14,8 @@ import torch.nn.functional as F
 
 from charlm.errors import CharlmError
 
-GATE = 2.0**12  # silu(GATE u) u / GATE is relu(u)^2 but for less than 1 / GATE^2; exact to undo
-LFM2 = {  # our names in a block: theirs
+GATE = 2.0**12  # |silu(GATE u) u / GATE - relu(u)^2| < 1 / GATE^2; division by it is exact
+LFM2 = {  # charlm's names in a block: LFM2's
     "norm_1.weight": "operator_norm.weight",
     "norm_2.weight": "ffn_norm.weight",
     "feed_forward.up.weight": "feed_forward.w3.weight",
@@ -25,11 +26,11 @@ LFM2 = {  # our names in a block: theirs
     "mixer.norm_q.weight": "self_attn.q_layernorm.weight",
     "mixer.norm_k.weight": "self_attn.k_layernorm.weight",
 }
-LFM2_PROJ = {True: "self_attn.out_proj.weight", False: "conv.out_proj.weight"}  # attends or not
+LFM2_PROJ = {True: "self_attn.out_proj.weight", False: "conv.out_proj.weight"}  # attends?
 CONV = ("mixer.gate_in.weight", "mixer.gate_out.weight", "mixer.value.weight")
 QKV = ("mixer.query.weight", "mixer.key.weight", "mixer.value.weight")
 GPT2 = {"norm_1": "ln_1", "norm_2": "ln_2"}
-GPT2_LINEAR = {  # kept the other way round there, (in, out)
+GPT2_LINEAR = {  # GPT-2 stores these transposed, (in, out)
     "mixer.proj": "attn.c_proj",
     "feed_forward.up": "mlp.c_fc",
     "feed_forward.down": "mlp.c_proj",
@@ -41,7 +42,9 @@ class ConvertError(CharlmError):
 
 
 def family(config):
-    """Which of transformers' networks a GPTConfig is: "lfm2", "gpt2", or None for neither."""
+    """Return the network of transformers that a GPTConfig fits: "lfm2", "gpt2" or None."""
+    if not config.out_norm:
+        return None
     today = (config.position, config.norm, config.activation) == ("rotary", "rmsnorm", "relu2")
     if today and config.qk_norm and not config.bias and config.attention_every <= config.n_layer:
         return "lfm2"
@@ -51,11 +54,10 @@ def family(config):
     return "gpt2" if lecture and not extras and fits else None
 
 
-def portable(kind, config, tensors):
-    """What to write of a model so that as many as possible can load it; to_transformers if it can.
+def convert_if_possible(kind, config, tensors):
+    """Do what to_transformers does, or leave a model that it cannot convert as it is.
 
-    Returns (config, fields, state dict) as that does; without fields, and all else as it was given,
-    for a network that transformers does not know.
+    Returns (config, fields, state dict); for a model that is not converted, `fields` is empty.
     """
     try:
         return to_transformers(kind, config, tensors)
@@ -64,10 +66,10 @@ def portable(kind, config, tensors):
 
 
 def to_transformers(kind, config, tensors):
-    """A GPT's config and state dict as (the GPTConfig of what is written, fields, state dict).
+    """Convert a GPT's config and state dict; returns (config, fields, state dict).
 
-    `fields` are those of transformers' config.json. The written network computes the same logits;
-    `from_transformers` gives its state dict. Raises ConvertError, saying why, if that cannot be.
+    `config`: the GPTConfig of the converted network, which computes the same logits. `fields`:
+    those of transformers' config.json. Raises ConvertError if transformers has no such network.
     """
     if kind != "gpt":
         raise ConvertError("it has no network like the bigram model, a table")
@@ -87,9 +89,12 @@ def to_transformers(kind, config, tensors):
 
 
 def from_transformers(config, tensors):
-    """The state dict of a GPT of this config from that of `to_transformers`; raises KeyError."""
-    back = {"lfm2": from_lfm2, "gpt2": from_gpt2}[family(config)]
-    return back(config, tensors)
+    """Return the state dict of a GPT from the one that `to_transformers` returned with `config`.
+
+    Raises KeyError if a tensor is missing.
+    """
+    convert = {"lfm2": from_lfm2, "gpt2": from_gpt2}[family(config)]
+    return convert(config, tensors)
 
 
 def to_lfm2(config, ours):
@@ -100,7 +105,7 @@ def to_lfm2(config, ours):
         )
     theirs = {
         "model.embed_tokens.weight": embedding,
-        "model.embedding_norm.weight": ours["norm_out.weight"],  # the last one, for all its name
+        "model.embedding_norm.weight": ours["norm_out.weight"],  # LFM2's name for the last norm
         "lm_head.weight": ours["head.weight"],
     }
     for layer in range(config.n_layer):
@@ -133,11 +138,11 @@ def from_lfm2(config, theirs):
 
 
 def lfm2_names(config, layer):
-    """Our names of what a block has, and theirs, but for what is not merely renamed."""
-    does = config.attends(layer)
-    names = {ours: new for ours, new in LFM2.items() if does or not ours.startswith("mixer.")}
-    names["mixer.proj.weight"] = LFM2_PROJ[does]
-    return names if does else names | {"mixer.kernel": "conv.conv.weight"}
+    """Return charlm's names of the tensors in a block that are only renamed, and LFM2's."""
+    attends = config.attends(layer)
+    names = {ours: new for ours, new in LFM2.items() if attends or not ours.startswith("mixer.")}
+    names["mixer.proj.weight"] = LFM2_PROJ[attends]
+    return names if attends else names | {"mixer.kernel": "conv.conv.weight"}
 
 
 def lfm2_fields(config):
@@ -179,8 +184,8 @@ def to_gpt2(config, ours):
         for name, new in GPT2_LINEAR.items():
             weight = ours[block + name + ".weight"]
             theirs[there + new + ".weight"] = weight.T
-            nothing = torch.zeros(len(weight))
-            theirs[there + new + ".bias"] = ours.get(block + name + ".bias", nothing)
+            no_bias = torch.zeros(len(weight))
+            theirs[there + new + ".bias"] = ours.get(block + name + ".bias", no_bias)
         qkv = torch.cat([ours[block + name] for name in QKV])
         theirs[there + "attn.c_attn.weight"] = qkv.T
         theirs[there + "attn.c_attn.bias"] = torch.zeros(len(qkv))
@@ -188,9 +193,10 @@ def to_gpt2(config, ours):
 
 
 def without_head_bias(head, norm_bias, head_bias):
-    """The last norm's bias that does what both did: head @ it = head @ norm_bias + head_bias.
+    """Return the last norm's bias that replaces both: head @ b = head @ norm_bias + head_bias.
 
-    There is one as long as the vocabulary is not larger than the stream is wide.
+    It exists if the vocabulary is not larger than the width of the residual stream. Raises
+    ConvertError otherwise.
     """
     head, head_bias = head.double(), head_bias.double()
     moved = torch.linalg.lstsq(head, head_bias.unsqueeze(1), driver="gelsd").solution.squeeze(1)

@@ -1,1 +1,1 @@
-"""A run directory: where it is, how it is set up, its log and its status."""
+"""Run directories: their paths and names, setup, saving, log, status and history."""

@@ -1,4 +1,4 @@
-"""run.jsonl: a run's events, one JSON object a line, appended by one and followers by many."""
+"""run.jsonl, the log of a run: one event per line as JSON; one writer, any number of readers."""
 
 import errno
 import json
@@ -12,48 +12,49 @@ from pathlib import Path
 from charlm.errors import CharlmError
 from charlm.files import try_lock
 
-FILE = "run.jsonl"
-PATIENCE = 0.5  # seconds: who looks whether a log is held has to hold it for an instant
-FIELDS = {  # that whoever reads an event relies on, besides its step and its time
+LOG_FILE = "run.jsonl"
+LOCK_TIMEOUT = 0.5  # seconds; a reader's is_log_locked() holds the lock for an instant
+FIELDS = {  # the fields that readers rely on, besides step and time
     "start": {"config": dict, "data": dict},
     "step": {"loss": Real, "lr": Real, "chars_per_second": Real},
     "eval": {"train_loss": Real, "val_loss": Real},
     "sample": {"text": str},
     "end": {"reason": str},
 }
-MARKED = 256  # bytes before a cursor, by which it knows its place again
+CHECKSUM_BYTES = 256  # bytes before a cursor whose checksum is part of it
 
 
 class RunLogError(CharlmError):
-    """A log that cannot be written to; the message names it and says why."""
+    """A log that is damaged or cannot be written; the message names it and the reason."""
 
 
 class RunLog:
     """Appends events to a run directory's log. A context manager; one writer at a time.
 
-    `size` is what was written so far, in bytes. A resume state remembers it, so that `cut_back`
-    can drop whatever came later, torn or not, and the resumed run writes those lines again.
+    `size` is the length of the log in bytes. The resume state stores it, so that `truncate` can
+    drop later lines, torn ones included, and the resumed run writes them again.
     """
 
     def __init__(self, directory):
-        self.path = Path(directory) / FILE
+        self.path = Path(directory) / LOG_FILE
 
     def __enter__(self):
+        """Open and lock the log. Raises RunLogError if another process is writing it."""
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
-        began = time.monotonic()
+        start = time.monotonic()
         while not try_lock(self._file):
-            if time.monotonic() - began > PATIENCE:
+            if time.monotonic() - start > LOCK_TIMEOUT:
                 os.close(self._file)
                 raise RunLogError(f"{self.path.parent} is being trained by another process")
-            time.sleep(PATIENCE / 20)
+            time.sleep(LOCK_TIMEOUT / 20)
         self.size = os.fstat(self._file).st_size
         return self
 
     def __exit__(self, *_):
         os.close(self._file)
 
-    def cut_back(self, size):
-        """Keep the first `size` bytes only. Raises RunLogError if there are not as many."""
+    def truncate(self, size):
+        """Drop everything after the first `size` bytes. Raises RunLogError if it is shorter."""
         if size > self.size:
             raise RunLogError(f"{self.path} is shorter than when the run was saved; restore it")
         os.ftruncate(self._file, size)
@@ -64,59 +65,61 @@ class RunLog:
         record = {"event": event.event, **asdict(event)}
         raw = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
         os.lseek(self._file, self.size, os.SEEK_SET)
-        if os.write(self._file, raw) != len(raw):  # a disk that fills up may take a part of it
+        if os.write(self._file, raw) != len(raw):  # a disk that fills up may take part of a line
             os.ftruncate(self._file, self.size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self.size += len(raw)
 
     def sync(self):
-        """Return once what was appended is on the disk."""
+        """Flush the log to the disk."""
         os.fsync(self._file)
 
 
-def is_locked(directory):
-    """Whether a process has the log open to write; False where the system cannot tell."""
+def is_log_locked(directory):
+    """Return whether a process is writing the log; False where the system has no locks."""
     try:
-        with (Path(directory) / FILE).open("rb") as file:
+        with (Path(directory) / LOG_FILE).open("rb") as file:
             return not try_lock(file, shared=True)
     except OSError:  # no log, or a file system without locks
         return False
 
 
-def read(directory, cursor=0, most=-1):
-    """The events from `cursor` on and the new cursor; a line still being written is left out.
+def read_events(directory, cursor=0, max_bytes=-1):
+    """Return the events after `cursor` and the new cursor, without a line still being written.
 
-    A cursor is a number to be handed back; 0 is the log's start. `most` bounds the bytes read at a
-    time, but for the first line; -1 reads all. A cursor from before a resumed run cut the log back
-    is noticed, and the log then read from its start. Raises RunLogError if a line is no event.
+    `cursor`: 0 for the start of the log, else one returned before. `max_bytes`: how much of the log
+    to read, but at least one line; -1 reads all. If a resumed run has truncated the log before the
+    cursor, reading restarts at the beginning.
+
+    Raises RunLogError if a line is not an event, and OSError if the log cannot be read.
     """
-    path = Path(directory) / FILE
+    path = Path(directory) / LOG_FILE
     with path.open("rb") as file:
-        offset, mark = divmod(cursor, 2**16)
-        if offset and mark_before(file, offset) != mark:
+        offset, checksum = divmod(cursor, 2**16)
+        if offset and checksum_before(file, offset) != checksum:
             offset = 0
         file.seek(offset)
-        raw = file.read(most)
+        raw = file.read(max_bytes)
         if b"\n" not in raw:
             raw += file.readline()
-        whole, end, _ = raw.rpartition(b"\n")
-        offset += len(whole + end)
-        cursor = offset * 2**16 + mark_before(file, offset) if offset else 0
-    return [parse(path, line) for line in whole.split(b"\n") if end], cursor
+        complete, newline, _ = raw.rpartition(b"\n")
+        offset += len(complete + newline)
+        cursor = offset * 2**16 + checksum_before(file, offset) if offset else 0
+    return [parse_event(path, line) for line in complete.split(b"\n") if newline], cursor
 
 
-def mark_before(file, offset):
-    """16 bits that depend on what stands before `offset`."""
-    file.seek(max(0, offset - MARKED))
-    return zlib.crc32(file.read(min(MARKED, offset))) % 2**16
+def checksum_before(file, offset):
+    """Return a 16-bit checksum of the bytes just before `offset`."""
+    file.seek(max(0, offset - CHECKSUM_BYTES))
+    return zlib.crc32(file.read(min(CHECKSUM_BYTES, offset))) % 2**16
 
 
-def tail(directory, size=2**16):
-    """The last events, as many as lie whole in the last `size` bytes, at least one if there is one.
+def read_last_events(directory, size=2**16):
+    """Return the events in the last `size` bytes of the log, but at least one if it has any.
 
-    Raises RunLogError if a line is no event.
+    Raises RunLogError if a line is not an event, and OSError if the log cannot be read.
     """
-    path = Path(directory) / FILE
+    path = Path(directory) / LOG_FILE
     with path.open("rb") as file:
         length = file.seek(0, os.SEEK_END)
         while True:
@@ -124,22 +127,22 @@ def tail(directory, size=2**16):
             file.seek(start)
             lines = file.read(length - start).split(b"\n")[bool(start) : -1]
             if lines or not start:
-                return [parse(path, line) for line in lines]
+                return [parse_event(path, line) for line in lines]
             size *= 4
 
 
-def refuse(constant):
-    """NaN and the infinities, which Python's JSON reader would take."""
-    raise ValueError(constant)
-
-
-def parse(path, line):
-    """One line as the event that it is."""
+def parse_event(path, line):
+    """Return the event of a line; raises RunLogError, naming the log at `path`."""
     try:
-        event = json.loads(line, parse_constant=refuse)
+        event = json.loads(line, parse_constant=reject_constant)
         required = {"step": int, "time": Real} | FIELDS.get(event["event"], {})
         if not all(isinstance(event[name], kind) for name, kind in required.items()):
             raise TypeError
     except (ValueError, TypeError, KeyError, RecursionError):
         raise RunLogError(f"{path} is damaged: {line[:40]!r} is no event") from None
     return event
+
+
+def reject_constant(constant):
+    """Raise ValueError for NaN and the infinities, which Python's JSON reader would accept."""
+    raise ValueError(constant)

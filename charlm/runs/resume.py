@@ -1,100 +1,67 @@
-"""What a run resumes from: the trainer's state, the size of its log, and the path of its text."""
+"""The resume state of a run: resume/ in its directory, from which training continues.
+
+`state.json` names a safetensors file with the trainer's tensors. Replacing that small file is the
+one step that makes a new state current, so an interrupted save leaves the previous state whole.
+"""
 
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
 
-from charlm.files import sync_directory, write_atomically
-from charlm.models.checkpoint import (
-    CheckpointError,
-    parse,
-    read_tensors,
-    save_description,
-    save_tokenizer,
-    save_weights,
-)
+from charlm.files import write_atomically
+from charlm.models.checkpoint import CheckpointError, parse_file, read_tensors
 from charlm.training.state import TrainerState
+
+FOLDER, STATE_FILE = "resume", "state.json"
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run got: the trainer's state, the log's size then, and where its text was."""
+class ResumeState:
+    """What a run needs to continue, besides its model directory."""
 
-    state: TrainerState | None  # None at the very start
-    log_size: int
-    data_path: str | None
-
-
-def create(directory, description, model, tokenizer, data_path=None):
-    """Make a new model directory that loads, and can be resumed, from the moment it exists.
-
-    Raises FileExistsError if there is one already.
-    """
-    if directory.exists():
-        raise FileExistsError(f"{directory} exists already")
-    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.new")
-    try:
-        save_description(unfinished, description)
-        save_tokenizer(unfinished, tokenizer)
-        save_weights(unfinished, model, description.training.store)
-        save_resume_note(unfinished, None, None, 0, data_path)
-        unfinished.rename(directory)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    sync_directory(directory.parent)
+    state: TrainerState | None  # None before the first step
+    log_size: int  # bytes of run.jsonl when it was saved
+    data_path: str | None  # of the text; None if it is the default one
 
 
-def save_progress(directory, trainer, log, data_path):
-    """Save the trainer's kept weights to load, and its whole state to resume from.
-
-    Raises OSError, as on a full disk; the previous weights and state are then still whole.
-    """
-    state = trainer.state()
-    save_weights(directory, trainer.kept_model, trainer.config.store)
-    resume = directory / "resume"
-    tensors = resume / f"step-{state.step:08}.safetensors"
-    contiguous = {name: t.contiguous() for name, t in state.tensors.items()}
-    write_atomically(tensors, safetensors.torch.save(contiguous))
-    log.sync()
-    save_resume_note(directory, state, tensors.name, log.size, data_path)
-    for old in resume.glob("step-*.safetensors"):
-        if old != tensors:
+def save_resume_state(directory, resume):
+    """Save a ResumeState. Raises OSError, as on a full disk, with the previous state intact."""
+    folder, state, file = directory / FOLDER, resume.state, None
+    if state:
+        file = folder / f"step-{state.step:08}.safetensors"
+        contiguous = {name: t.contiguous() for name, t in state.tensors.items()}
+        write_atomically(file, safetensors.torch.save(contiguous))
+    parts = {
+        "step": state.step if state else 0,
+        "time": state.time if state else 0.0,
+        "tensors": file and file.name,
+        "log_size": resume.log_size,
+        "data_path": resume.data_path,
+    }
+    write_atomically(folder / STATE_FILE, json.dumps(parts, indent=2).encode())
+    for old in folder.glob("step-*.safetensors"):
+        if old != file:
             old.unlink()
 
 
-def save_resume_note(directory, state, tensors, log_size, data_path):
-    """Write the small file that makes the tensors of that name the state to resume from."""
-    note = {
-        "step": state.step if state else 0,
-        "time": state.time if state else 0.0,
-        "tensors": tensors,
-        "log_size": log_size,
-        "data_path": data_path,
-    }
-    write_atomically(directory / "resume" / "state.json", json.dumps(note, indent=2).encode())
-
-
-def sweep(directory):
-    """Remove what a killed process was in the middle of writing; only for the run's one writer."""
-    for unfinished in directory.rglob(".*.tmp"):
-        unfinished.unlink()
-
-
-def load_progress(directory):
-    """The Progress saved last. Raises CheckpointError, also where only the model was kept."""
-    path = directory / "resume" / "state.json"
+def load_resume_state(directory):
+    """Return the ResumeState saved last. Raises CheckpointError if it is damaged or missing."""
+    path = directory / FOLDER / STATE_FILE
     if not path.exists():
-        raise CheckpointError(f"{directory} has no resume/ state, so its training cannot go on")
+        raise CheckpointError(f"{directory} has no resume/ state, so its training cannot continue")
 
     def from_json(text):
-        note, state = json.loads(text), None
-        if note["tensors"]:
-            tensors = read_tensors(path.with_name(Path(note["tensors"]).name))
-            state = TrainerState(int(note["step"]), float(note["time"]), tensors)
-        return Progress(state, int(note["log_size"]), note["data_path"])
+        parts, state = json.loads(text), None
+        if parts["tensors"]:
+            tensors = read_tensors(path.with_name(Path(parts["tensors"]).name))
+            state = TrainerState(int(parts["step"]), float(parts["time"]), tensors)
+        return ResumeState(state, int(parts["log_size"]), parts["data_path"])
 
-    return parse(path, from_json)
+    return parse_file(path, from_json)
+
+
+def can_resume(directory):
+    """Return whether a run directory has a resume state."""
+    return (Path(directory) / FOLDER / STATE_FILE).is_file()

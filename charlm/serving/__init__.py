@@ -1,1 +1,1 @@
-"""What the page does, without Gradio: models, generations, training jobs, limits."""
+"""Everything the page does, without Gradio: models, text generation, training jobs, limits."""

@@ -1,61 +1,61 @@
-"""A run that was asked for on the page: what is known of it, in a folder of its own.
+"""A run requested on the page, as files: `.jobs/<name>/` beside the run directories.
 
-`job.json` is the Job, `text/` what it is to learn, `output.txt` what its train.py printed.
+`job.json` is the Job, `text/` holds the text to learn, `output.txt` what its train.py printed. The
+files survive a restart of the app.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from charlm.files import write_atomically
 
-FILE, OUTPUT = "job.json", "output.txt"
+JOB_FILE, OUTPUT_FILE = "job.json", "output.txt"
 
 
 @dataclass(frozen=True)
 class Job:
-    """job.json: what was asked for, and how far that got."""
+    """job.json: what was requested, and the process that executes it."""
 
-    name: str
+    name: str  # of the run
     arguments: list  # of train.py
-    named: bool  # by whoever asked for it: such runs are never pruned
+    named: bool  # by the visitor; such runs never expire
     steps: int
-    since: float  # Unix time at which it joined the line, or was paused
-    waiting: bool = True  # in line
-    pid: int | None = None  # of train.py, once it was started ...
-    started: float = 0.0  # ... at this Unix time
+    since: float  # Unix time at which it joined the queue or was paused
+    waiting: bool = True  # in the queue
+    pid: int | None = None  # of train.py, once it has been started
+    started: float = 0.0  # Unix time of that start; 0: never
     paused: bool = False
-    stopping: bool = False  # told to; telling it twice would end it without saving
+    stopping: bool = False  # a stop was requested; a second one would end it without saving
 
 
-def load(folder):
-    """The Job in a folder; None if there is none, or what is there is damaged."""
+def load_job(folder):
+    """Return the Job in a folder; None if there is none or it is damaged."""
     try:
-        job = Job(**json.loads((folder / FILE).read_bytes()))
+        job = Job(**json.loads((folder / JOB_FILE).read_bytes()))
         return job if job.name == folder.name and job.since + job.started >= 0 else None
     except (OSError, ValueError, TypeError):
         return None
 
 
-def save(folder, job, **changes):
-    """Write a Job with the changes given; returns it. Raises OSError."""
-    job = replace(job, **changes)
-    write_atomically(folder / FILE, json.dumps(asdict(job), indent=2).encode())
+def save_job(folder, job):
+    """Write a Job; return it. Raises OSError."""
+    write_atomically(folder / JOB_FILE, json.dumps(asdict(job), indent=2).encode())
     return job
 
 
 def save_text(folder, name, raw):
-    """Keep the text that a run is to learn, and goes on with when it is resumed; returns its path.
+    """Write the text that a run learns and resumes with; return its path.
 
-    That it lies here is also how the run directory shows whose it is: see `is_ours`.
+    A run directory that refers to this path belongs to the job: see `owns_run`.
     """
     path = folder.resolve() / "text" / Path(name).name
     write_atomically(path, raw)
     return path
 
 
-def is_ours(folder, directory):
-    """Whether a run directory was made for the job in `folder`, not by somebody with that name."""
+def owns_run(folder, directory):
+    """Whether a run directory was made for the job in `folder`, not for another of that name."""
     try:
         note = json.loads((directory / "resume" / "state.json").read_bytes())
         return Path(note["data_path"]).is_relative_to(folder.resolve())
@@ -64,14 +64,14 @@ def is_ours(folder, directory):
 
 
 def failure_message(folder):
-    """What train.py said it died of; "" if it said nothing of the kind."""
+    """Return the error that train.py printed last; "" if it printed none."""
     try:
-        raw = (folder / OUTPUT).read_bytes()[-4096:]
+        raw = (folder / OUTPUT_FILE).read_bytes()[-4096:]
     except OSError:
         return ""
     text = raw.decode(errors="replace").strip()
     last = text.rpartition("\n")[2]
-    said, ours, message = last.partition("train.py: ")
-    if ours and not said:
+    before, ours, message = last.partition("train.py: ")
+    if ours and not before:
         return message
     return last if "Traceback (most recent call last)" in text or "error:" in last else ""

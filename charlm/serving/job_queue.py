@@ -1,27 +1,29 @@
-"""Runs started on behalf of others: a line, one `train.py` at a time, and bounds for all of it.
+"""The queue of training runs requested on the page: it starts one `train.py` at a time.
 
-What is known of a job lies below `.jobs/`, beside the run directories (see jobfile.py), so that it
-outlives the process that serves the page: the next one finds the run going on and the line whole.
+job_state.py decides, job_store.py keeps the files, process.py handles processes; this module
+executes. An app that restarts finds its runs still running and the queue complete.
 """
 
 import contextlib
-import dataclasses
-import shutil
 import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from charlm.config import require
 from charlm.data.corpus import load_corpus
 from charlm.errors import CharlmError
-from charlm.files import locked
-from charlm.runs import log as runlog
-from charlm.runs import status as runs
-from charlm.serving import job as jobfile
-from charlm.serving.job import Job
-from charlm.serving.limits import allowed_plan, check_text
+from charlm.runs.log import LOG_FILE, is_log_locked
+from charlm.runs.names import check_name, free_name, list_runs
+from charlm.runs.resume import can_resume
+from charlm.runs.status import Status, poll_events, read_status
+from charlm.serving import job_state
+from charlm.serving.job import Job, save_text
+from charlm.serving.job_state import Activity, JobError, Observed
+from charlm.serving.job_store import JobStore
+from charlm.serving.limits import allowed_preset, check_text
 from charlm.serving.process import (
     CAN_PAUSE,
     command_of,
@@ -32,116 +34,72 @@ from charlm.serving.process import (
 )
 
 OFF = "training is switched off on this page (CHARLM_TRAINING=off)"
-PAUSE = 600  # seconds that a paused run may keep others waiting
-LAUNCH = 5  # seconds that starting a process may take
-STOPPING = 15  # seconds to wait for a run that was told to stop
-EVALUATIONS = 5  # in a run that is watched, besides the one at its start
+MAX_PAUSE = 600  # a paused run yields its place to those waiting after this many seconds
+MAX_LAUNCH = 5  # seconds that starting a process may take
+STOP_WAIT = 15  # seconds to wait for a run that was asked to stop
+EVALUATIONS = 5  # of a run, besides the one at its start
 
 
-class JobError(CharlmError):
-    """What cannot be started, stopped or deleted; the message says why."""
+class JobQueue:
+    """The runs requested on the page that serves the model directories in `directory`.
 
-
-class Jobs:
-    """The runs asked for on the page that serves the model directories below `directory`.
-
-    All methods may be called from any thread. Those that change something raise JobError where it
-    cannot be done, and all raise CharlmError for a name that is no run's.
+    Safe to use from any thread and process. Methods that change something raise JobError if they
+    cannot; all raise CharlmError for a name that is not a run's.
     """
 
     def __init__(self, directory, limits, trainer=None):
         """`trainer`: the path of train.py; None expects it beside `directory`."""
         self.directory, self.limits = Path(directory), limits
         self.trainer = trainer or self.directory.parent / "train.py"
-        self.home = self.directory / ".jobs"
+        self.store = JobStore(self.directory)
         self._children = {}  # name -> Popen, of the trainers that this process started
-        self._guard, self._thread, self._problem = threading.RLock(), None, ""
+        # the last is why no job can be started at present
+        self._guard, self._worker, self._problem = threading.RLock(), None, ""
 
     def names(self):
-        """Every run there is, in line, started here or not: those touched last come first."""
-        started = runs.list_runs(self.directory)
-        young = [job.name for job in self._jobs() if job.name not in started]
-        return young[::-1] + started
+        """Return the names of all runs, requested here or not, the latest changed first."""
+        started = list_runs(self.directory)
+        not_started = [job.name for job in self.store.all() if job.name not in started]
+        return not_started[::-1] + started
 
     def status(self, name):
-        """The Status of a run: what its directory tells, and what only the line knows.
-
-        Its state can also be waiting (with a place in line, 1 is next), starting or paused.
-        """
-        runs.check_name(name)
-        job = self._job(name)
-        log = self.directory / name / runlog.FILE
-        if job is None:
-            return runs.status(log.parent)
-        # the history so far, of one that had begun before it got in line
-        past = runs.status(log.parent) if log.exists() else runs.Status(name, "", 0, job.steps)
-        if job.waiting:
-            line = [other.name for other in self._jobs() if other.waiting]
-            place = line.index(name) + 1 if name in line else 1
-            return dataclasses.replace(past, state="waiting", message=self._problem, place=place)
-        if not log.exists() or log.stat().st_mtime <= job.started:  # nothing was told yet
-            if self._is_alive(job):
-                return dataclasses.replace(past, state="starting", message="")
-            message = jobfile.failure_message(self.home / name) or runs.DIED
-            return dataclasses.replace(past, state="failed", message=message)
-        if job.paused and past.state == "running":
-            return dataclasses.replace(past, state="paused", eta_seconds=None)
-        if past.message == runs.DIED:
-            if job.stopping:  # it was not far enough to save
-                return dataclasses.replace(past, state="stopped", message="")
-            message = jobfile.failure_message(self.home / name) or runs.DIED
-            return dataclasses.replace(past, message=message)
-        return past
+        """Return the Status of a run, from its directory and, for a job, from the queue."""
+        check_name(name)
+        job = self.store.get(name)
+        return self._status(job) if job else read_status(self.directory / name)
 
     def events(self, name, cursor=0):
-        """The events of a run from a cursor on, and the new cursor; a long log comes in parts.
-
-        Raises ConfigError for a cursor that is none, and CharlmError if the log is damaged.
-        """
-        runs.check_name(name)
-        return runs.events(self.directory / name, cursor)
+        """Return the events of a run from a cursor on, and the new cursor: see poll_events."""
+        check_name(name)
+        return poll_events(self.directory / name, cursor)
 
     def is_pending(self, name):
-        """Whether a run started here is in line or going on."""
-        job = self._job(name)
+        """Whether a job waits or its process runs."""
+        job = self.store.get(name)
         return job is not None and (job.waiting or self._is_alive(job))
 
     def allowed_actions(self, status):
-        """What can be done to a run of this Status now: some of pause, resume, stop, delete."""
-        job = self._job(status.name)
+        """Return which of pause, resume, stop and delete a run of this Status allows now."""
+        job = self.store.get(status.name)
         if job is None or self.limits.training == "off":
             return set()
-        if status.state in ("waiting", "starting"):
-            return {"stop"}
-        if self._is_busy(job):
-            ours = status.state in ("running", "paused") and self._is_alive(job)
-            able = {"resume" if job.paused else "pause", "stop"} if ours else set()
-            return able - ({"pause"} if job.stopping or not CAN_PAUSE else set())
-        resumable = status.state != "finished" and runs.can_resume(self.directory / job.name)
-        return {"delete", "resume"} if resumable else {"delete"}
+        return job_state.allowed_actions(self._observe(job, status), CAN_PAUSE)
 
     def check(self, preset="fast", name="", text="", **options):
-        """The Preset that `start` would train. Raises what `start` would, but fetches no text."""
-        jobs, limits = self._jobs(), self.limits
-        if limits.training == "off":
+        """Return the Preset that `start` would train; raise what it would. Fetches nothing."""
+        if self.limits.training == "off":
             raise JobError(OFF)
         if name:
-            runs.check_name(name)
+            check_name(name)
             require(name not in self._taken(), "name", name, "another: there is such a run already")
-            if sum(job.named for job in jobs) >= limits.max_kept:
-                raise JobError(
-                    f"this page has {limits.max_kept} runs with names, as many as it keeps; leave"
-                    " the name empty, or delete one"
-                )
-        if sum(job.waiting for job in jobs) >= limits.max_waiting:
-            raise JobError(f"{limits.max_waiting} runs wait in line already; try again later")
-        return allowed_plan(preset, text, options, limits)
+        job_state.check_room(self.store.all(), bool(name), self.limits)
+        return allowed_preset(preset, text, options, self.limits)
 
     def start(self, preset="fast", name="", text="", **options):
-        """Put a run in line; returns its name, which is made from the preset's if none is given.
+        """Queue a run; return its name, which is made from the preset's if none is given.
 
-        `text`: what to learn; "" is Tiny Shakespeare. `options`: some of limits.OPTIONS. Raises
-        ConfigError, DataError or JobError for what train.py would refuse or is beyond the limits.
+        `text`: the text to learn; "" is Tiny Shakespeare. `options`: some of limits.OPTIONS. Raises
+        ConfigError, DataError or JobError for what train.py or the limits would refuse.
         """
         plan = self.check(preset, name, text, **options)
         corpus = None if text else load_corpus()
@@ -150,206 +108,193 @@ class Jobs:
         flags = {"preset": preset, "eval_interval": -(-plan.training.steps // EVALUATIONS)}
         flags |= {"time_limit": self.limits.max_minutes} | options
         with self._exclusive():
-            self.check(preset, name, **options)  # once more: by now somebody may have the name
-            run = name or runs.free_name(preset, self._taken())
-            self._prune()
-            called, raw = (corpus.name, corpus.text) if corpus else (f"{run}.txt", text)
-            path = jobfile.save_text(self.home / run, called, raw.encode("utf-8", "replace"))
+            self.check(preset, name, **options)  # again: another may have taken the name meanwhile
+            run = name or free_name(preset, self._taken())
+            activities = [self._activity(job) for job in self.store.all()]
+            for old in job_state.expired(activities, self.limits.max_kept):
+                self._delete(old)
+            text_name, raw = (corpus.name, corpus.text) if corpus else (f"{run}.txt", text)
+            path = save_text(self.store.folder / run, text_name, raw.encode("utf-8", "replace"))
             flags |= {"name": run, "data": path}
             arguments = [f"--{flag.replace('_', '-')}={value}" for flag, value in flags.items()]
-            self._save(Job(run, arguments, bool(name), plan.training.steps, time.time()))
-        self.wake()
+            self.store.save(Job(run, arguments, bool(name), plan.training.steps, time.time()))
+        self.start_worker()
         return run
 
     def resume(self, name):
-        """Let a paused run go on, or put one that stopped or failed in line again."""
+        """Continue a paused run, or queue one that stopped or failed."""
         with self._exclusive():
             job = self._job_that_allows(name, "resume")
             if self._is_alive(job):
                 continue_process(job.pid)
-                self._save(job, paused=False)
+                self.store.save(replace(job, paused=False))
                 return
             arguments = [f"--name={name}", "--resume", f"--time-limit={self.limits.max_minutes}"]
-            self._save(job, arguments=arguments, since=time.time(), waiting=True)
-        self.wake()
+            self.store.save(job_state.queued_again(job, arguments, time.time()))
+        self.start_worker()
 
     def pause(self, name):
-        """Halt a run where it is, in memory; it keeps its place for as long as PAUSE says."""
+        """Suspend the process of a run, which stays in memory and keeps its place for a while."""
         with self._exclusive():
             job = self._job_that_allows(name, "pause")
-            self._save(job, paused=True, since=time.time())
+            self.store.save(replace(job, paused=True, since=time.time()))
             pause_process(job.pid)
-        self.wake()
+        self.start_worker()
 
-    def stop(self, name, wait=STOPPING):
-        """Take a run out of the line, or let it save and end.
+    def stop(self, name, wait=STOP_WAIT):
+        """Take a run out of the queue, or let it save and end.
 
-        Returns its state when that is done, or after `wait` seconds. A run that had not begun
-        leaves nothing behind, and its state is then "deleted".
+        Returns its state when it has ended, or after `wait` seconds. A run that had not started
+        leaves nothing behind, and its state is "deleted".
         """
         with self._exclusive():
             job = self._job_that_allows(name, "stop")
-            job = self._save(job, waiting=False, pid=None) if job.waiting else self._tell(job)
-        self.wake()
+            job = (
+                self.store.save(replace(job, waiting=False, pid=None))
+                if job.waiting
+                else self._request_stop(job)
+            )
+        self.start_worker()
         give_up = time.monotonic() + wait
         while self._is_alive(job) and time.monotonic() < give_up:
             time.sleep(0.05)
         with self._exclusive():
             self._delete_never_started()
-        return self.status(name).state if self.home.joinpath(name).exists() else "deleted"
+        return self.status(name).state if self.store.exists(name) else "deleted"
 
     def delete(self, name):
-        """Remove a run that was started here and is not going on, its model and its text."""
+        """Delete a run that was requested here and has ended, with its model and its text."""
         with self._exclusive():
             self._job_that_allows(name, "delete")
-            self._forget(name)
+            self._delete(name)
 
-    def wake(self):
-        """See to the line from now on, in a thread that ends when there is nothing left to do."""
+    def start_worker(self):
+        """Work on the queue in a thread until no job is left."""
         with self._guard:
-            if not (self._thread and self._thread.is_alive()) and self.home.is_dir():
-                self._thread = threading.Thread(target=self._run_queue, daemon=True)
-                self._thread.start()
+            if not (self._worker and self._worker.is_alive()) and self.store.exists():
+                self._worker = threading.Thread(target=self._run, daemon=True)
+                self._worker.start()
 
-    def _run_queue(self):
-        self._sweep()
+    def _run(self):
+        self.store.sweep()
         while True:
             with self._guard:
                 try:
-                    busy, self._problem = self._advance(), ""
-                except JobError as error:  # a full disk, for instance: told, and tried again
-                    busy, self._problem = True, str(error)
-                except Exception as error:  # a fault of ours must not end the line for good
+                    active, self._problem = self._advance(), ""
+                except JobError as error:  # such as a full disk: shown, and tried again
+                    active, self._problem = True, str(error)
+                except Exception as error:  # a fault of ours must not stop the queue for good
                     traceback.print_exc()
-                    busy, self._problem = True, f"it cannot be started: {error!r}"
-                if not busy:
-                    self._thread = None
+                    active, self._problem = True, f"it cannot be started: {error!r}"
+                if not active:
+                    self._worker = None
                     return
             time.sleep(0.5)
 
     def _advance(self):
-        """Start who is next if nobody is at it; returns whether anybody is or waits."""
+        """Carry out the next decision; return whether any job is busy or waits."""
         with self._exclusive():
             self._delete_never_started()
-            jobs, off = self._jobs(), self.limits.training == "off"
-            busy = [job for job in jobs if not job.waiting and self._is_busy(job)]
-            waiting = [] if off else [job for job in jobs if job.waiting]
-            for job in busy:
-                overdue = waiting and time.time() - job.since > PAUSE
-                if job.paused and (overdue or off) and self._is_alive(job):
-                    self._tell(job)
-            if waiting and not busy:
-                self._launch(waiting[0])
-            return bool(busy or waiting)
+            training_on = self.limits.training == "on"
+            activities = [self._activity(job) for job in self.store.all()]
+            decision = job_state.decide(activities, time.time(), training_on, MAX_PAUSE)
+            for job in decision.stop:
+                self._request_stop(job)
+            if decision.launch:
+                self._launch(decision.launch)
+            return decision.active
 
     def _launch(self, job):
+        """Start the train.py of a job that waits."""
         command = [sys.executable, str(self.trainer), *job.arguments]
-        # out of the line first: what then goes wrong cannot start it twice
-        job = self._save(
-            job, waiting=False, pid=None, started=time.time(), paused=False, stopping=False
-        )
+        # out of the queue first, so that a failure after this cannot start it twice
+        job = self.store.save(job_state.launched(job, time.time()))
         process = None
         try:
-            process = start_in_background(command, self.home / job.name / jobfile.OUTPUT)
-            self._save(job, pid=process.pid)
+            process = start_in_background(command, self.store.output(job.name))
+            self.store.save(replace(job, pid=process.pid))
         except OSError:
-            if process:  # which nobody could stop
-                process.kill()
-            self._save(job, waiting=True)
+            if process:
+                process.kill()  # nobody could stop it later
+            self.store.save(replace(job, waiting=True))
             raise
         self._children[job.name] = process
 
-    def _tell(self, job):
-        """Tell a trainer to stop, once; returns the Job."""
+    def _request_stop(self, job):
+        """Ask a trainer to stop, once; return the Job."""
         if job.pid and not job.stopping:
             terminate_process(job.pid)
         if job.paused:
             continue_process(job.pid)
-        return self._save(job, stopping=True, paused=False)
+        return self.store.save(replace(job, stopping=True, paused=False))
 
     def _is_alive(self, job):
-        """Whether its train.py is at it, or about to be."""
+        """Whether the process of a job runs or is being started."""
         child = self._children.get(job.name)
         if child and child.pid == job.pid:
             return child.poll() is None
-        if job.pid is None:  # being started this moment, unless whoever did so was killed
-            return not job.waiting and time.time() - job.started < LAUNCH
-        # started by a process that served this page before; its number may be another's by now
+        if job.pid is None:  # being started, unless the process that was doing so was killed
+            return not job.waiting and time.time() - job.started < MAX_LAUNCH
+        # started by another process of this page; the pid may be another program's by now
         return f"--name={job.name}" in command_of(job.pid)
 
-    def _is_busy(self, job):
-        """Whether anybody trains it: in a terminal, too, or for a page that died meanwhile."""
-        return self._is_alive(job) or runlog.is_locked(self.directory / job.name)
+    def _activity(self, job):
+        return Activity(job, self._is_alive(job), is_log_locked(self.directory / job.name))
+
+    def _observe(self, job, run):
+        directory = self.directory / job.name
+        log = directory / LOG_FILE
+        begun = log.exists() and log.stat().st_mtime > job.started
+        activity = vars(self._activity(job))
+        return Observed(**activity, run=run, begun=begun, resumable=can_resume(directory))
+
+    def _status(self, job):
+        """Return the Status of a job. Raises CharlmError if its run is damaged."""
+        directory, position = self.directory / job.name, None
+        has_log = (directory / LOG_FILE).exists()
+        run = read_status(directory) if has_log else Status(job.name, "", 0, job.steps)
+        if job.waiting:
+            queue = [other.name for other in self.store.all() if other.waiting]
+            position = queue.index(job.name) + 1 if job.name in queue else 1
+        observed = self._observe(job, run)
+        failure = "" if observed.alive else self.store.failure(job.name)
+        return job_state.visible_status(observed, position, self._problem, failure)
 
     def _taken(self):
         return {*self.names(), *(path.name for path in self.directory.glob("*"))}
 
-    def _prune(self):
-        """Delete the oldest of the unnamed runs that are over, to make room for one more."""
-        unnamed = [job for job in self._jobs() if not job.named]
-        over = [job for job in unnamed if not job.waiting and not self._is_busy(job)]
-        for job in over[: max(0, len(unnamed) + 1 - self.limits.max_kept)]:
-            self._forget(job.name)
-
     def _job_that_allows(self, name, action):
-        """The Job of a run started here; raises JobError if there is none or it cannot be done."""
+        """Return the Job of a run. Raises JobError unless the action is allowed now."""
         if self.limits.training == "off":
             raise JobError(OFF)
-        status, job = self.status(name), self._job(name)
+        check_name(name)
+        job = self.store.get(name)
         if job is None:
+            read_status(self.directory / name)  # raises if there is no such run at all
             raise JobError(f"{name} was not started on this page, which leaves it alone")
+        try:
+            status = self._status(job)
+        except CharlmError as error:  # a damaged run can still be deleted
+            status = Status(name, "failed", 0, job.steps, str(error))
         if action not in self.allowed_actions(status):
             raise JobError(f"{name} is {status.state}; it cannot {action} now")
         return job
 
+    def _delete_never_started(self):
+        for job in self.store.all():
+            has_directory = (self.directory / job.name).exists()
+            if job_state.never_started(job, has_directory, self._is_alive(job)):
+                self._delete(job.name)
+
+    def _delete(self, name):
+        self._children.pop(name, None)
+        self.store.delete(name)
+
     @contextlib.contextmanager
     def _exclusive(self):
-        """Be the only one, of all threads and processes, that changes anything."""
+        """Exclude every other thread and process that changes jobs."""
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            with self._guard, locked(self.home / "lock"):
+            with self._guard, self.store.locked():
                 yield
         except OSError as error:
             raise JobError(f"this page cannot keep runs: {error.strerror}") from None
-
-    def _jobs(self):
-        """All jobs, the longest unchanged first."""
-        found = [self._job(path.parent.name) for path in self.home.glob(f"*/{jobfile.FILE}")]
-        return sorted((job for job in found if job), key=lambda job: job.since)
-
-    def _job(self, name):
-        """The Job of that name; None, too, if the run of that name is not the job's."""
-        job = jobfile.load(self.home / name)
-        there = job and (self.directory / name).exists()
-        return (
-            None if there and not jobfile.is_ours(self.home / name, self.directory / name) else job
-        )
-
-    def _save(self, job, **changes):
-        return jobfile.save(self.home / job.name, job, **changes)
-
-    def _delete_never_started(self):
-        """Delete the jobs that were told to stop before they had become runs."""
-        for job in self._jobs():
-            told = job.stopping or not (job.waiting or job.started)
-            if told and not (self.directory / job.name).exists() and not self._is_alive(job):
-                self._forget(job.name)
-
-    def _forget(self, name):
-        """Delete all there is of a run, the run directory first and at once."""
-        self._children.pop(name, None)
-        directory, gone = self.directory / name, self.directory / f".{name}.deleted"
-        shutil.rmtree(gone, ignore_errors=True)  # of a time when that was not brought to its end
-        with contextlib.suppress(FileNotFoundError):
-            directory.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-        shutil.rmtree(self.home / name, ignore_errors=True)
-
-    def _sweep(self):
-        """Delete what processes left behind that were killed while they made or deleted a run."""
-        for path in self.directory.glob(".*.deleted"):
-            shutil.rmtree(path, ignore_errors=True)
-        for path in self.directory.glob(".*.new"):
-            pid = path.name.split(".")[-2]
-            if pid.isdecimal() and not command_of(int(pid)):
-                shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The models that the page can play, from the disk and the Hub, loaded when first asked for."""
+"""The models of a page, from the disk and the Hub, each loaded when it is first used."""
 
 import contextlib
 import hashlib
@@ -11,30 +11,30 @@ import torch
 from charlm.data.tokenizer import CharTokenizer
 from charlm.errors import CharlmError
 from charlm.generation.engine import Engine
-from charlm.hub.follow import split
+from charlm.hub.follow import parse_source
 from charlm.models import checkpoint
-from charlm.runs import log as runlog
+from charlm.runs.log import RunLogError, read_events
 from charlm.serving.limits import check_model
 
-FIRST = ("shakespeare", "gpt", "bigram")  # the bundled ones lead the list, in this order
+BUNDLED = ("shakespeare", "gpt", "bigram")  # first in the list, in this order
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """What is known of a model without loading it; None where its log does not say."""
+    """A model's figures, which are available without loading it; None if its log lacks one."""
 
     kind: str
     block_size: int
     parameters: int | None
     val_loss: float | None  # nats per character
-    sample: str  # what it wrote at its last evaluation, at step `sample_step`
+    sample: str  # the last one of the training run, at step `sample_step`; "" if there is none
     sample_step: int | None
-    revision: str  # the Hub's commit; "" for a model that is not from there
+    revision: str  # the Hub's commit; "" for a model that is not from the Hub
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory, and who writes with it."""
+    """A model in memory, and the Engine that generates with it."""
 
     model: torch.nn.Module
     tokenizer: CharTokenizer
@@ -42,50 +42,55 @@ class Loaded:
 
     @property
     def megabytes(self):
+        """The size of the model's parameters in memory."""
         return sum(p.numel() * p.element_size() for p in self.model.parameters()) / 1e6
 
 
 class Library:
-    """Model directories below `directory`, one that may lie elsewhere, and models of the Hub."""
+    """The model directories in `directory`, one that may lie elsewhere, and models of the Hub.
 
-    def __init__(self, directory, followers, limits, first=None, yields_cpu=lambda: False):
-        """`followers`: the HubFollowers. `first`: a directory or Hub source to start with.
-        `yields_cpu`: tells whether others need the machine, see Engine.
+    Safe to use from any thread.
+    """
 
-        Raises CharlmError if `first` is neither; that the Hub cannot be reached is in `notices`.
+    def __init__(self, directory, followers, limits, start=None, should_yield=lambda: False):
+        """`followers`: the HubFollowers. `start`: the directory or Hub source to start with.
+
+        `should_yield`: see Engine. Raises CharlmError if `start` is neither a model directory nor a
+        Hub source. An unreachable Hub raises nothing, and `notices` reports it.
         """
         self.directory, self.followers, self.limits = Path(directory), followers, limits
-        self.yields_cpu = yields_cpu
-        self.elsewhere = Path(first).resolve() if first and Path(first).exists() else None
-        self.wanted = str(first) if first and not self.elsewhere else None
-        if self.elsewhere and not checkpoint.is_model_directory(self.elsewhere):
-            raise CharlmError(f"{first} is not a model directory with config and weights")
-        self._loaded = {}  # name -> (version, Loaded), the one used least lately first
+        self.should_yield = should_yield
+        self.start_directory = Path(start).resolve() if start and Path(start).exists() else None
+        self.start_source = str(start) if start and not self.start_directory else None
+        if self.start_directory and not checkpoint.is_model_directory(self.start_directory):
+            raise CharlmError(f"{start} is not a model directory with config and weights")
+        self._loaded = {}  # name -> (version, Loaded), the least recently used one first
         self._digests = {}  # name -> (version, digest)
         self._lock = threading.Lock()
-        if self.wanted:
-            self._want()
+        if self.start_source:
+            self._follow_start_source()
 
-    def _want(self):
+    def _follow_start_source(self):
         try:
-            split(self.wanted)
+            parse_source(self.start_source)
         except CharlmError:
             raise CharlmError(
-                f"{self.wanted} is neither a model directory nor a Hub model's user/repo"
+                f"{self.start_source} is neither a model directory nor a Hub model's user/repo"
             ) from None
-        with contextlib.suppress(CharlmError):  # told by `notices`, and tried again
-            self.followers.follow(self.wanted, keep=True)
+        with contextlib.suppress(CharlmError):  # `notices` reports it; followers retry
+            self.followers.follow(self.start_source, pinned=True)
 
     def names(self):
-        """The models' names: the one to start with, the bundled ones, the others, the Hub's."""
+        """Return the models' names: the one to start with, the bundled ones, others, the Hub's."""
         return list(self._paths())
 
     def default(self):
-        """The name to start with; raises CharlmError if there is no model to play at all."""
+        """Return the name of the model to start with; raises CharlmError if it has none."""
         names = self.names()
         if not names:
             raise CharlmError(f"there is no model in {self.directory}; train one with train.py")
-        return next((name for name in names if name != self.wanted or self._loads(name)), names[0])
+        usable = (name for name in names if name != self.start_source or self._loads(name))
+        return next(usable, names[0])
 
     def _loads(self, name):
         try:
@@ -94,19 +99,19 @@ class Library:
             return False
 
     def notices(self):
-        """Sentences on what keeps the page from starting with the model that it should."""
+        """Return sentences on why the model to start with is missing, outdated or damaged."""
         notices = self.followers.notices()
-        if self.wanted in self.names():
+        if self.start_source in self.names():
             try:
-                self.get(self.wanted)
+                self.get(self.start_source)
             except CharlmError as error:
                 notices.append(str(error))
         return notices
 
     def add(self, source):
-        """Have a Hub model, "user/repo" or "user/repo@revision", among the others; its name.
+        """Add a Hub model, "user/repo" or "user/repo@revision"; return its name.
 
-        Raises CharlmError if it cannot be had, is too large for this page, or does not load.
+        Raises CharlmError if it cannot be fetched, exceeds the limits, or does not load.
         """
         if self.limits.hub == "off":
             raise CharlmError("models of the Hub are switched off on this page (CHARLM_HUB=off)")
@@ -121,15 +126,15 @@ class Library:
         return name
 
     def path(self, name):
-        """The directory of a model; raises CharlmError for a name that is not listed."""
+        """Return the directory of a model; raises CharlmError for a name that is not listed."""
         paths = self._paths()
         if not isinstance(name, str) or name not in paths:
-            there = ", ".join(paths) or "none yet: train one with train.py"
-            raise CharlmError(f"there is no model {name!r}; there is: {there}")
+            names = ", ".join(paths) or "none yet: train one with train.py"
+            raise CharlmError(f"there is no model {name!r}; there is: {names}")
         return paths[name]
 
     def get(self, name):
-        """(model, tokenizer), loaded once and again when its weights change on the disk.
+        """Return (model, tokenizer), loaded once, and again after its weights changed on disk.
 
         Raises CharlmError for an unknown name or a directory that does not load.
         """
@@ -137,39 +142,40 @@ class Library:
         return loaded.model, loaded.tokenizer
 
     def engine(self, name):
-        """(engine, tokenizer): the Engine that writes for all visitors. Raises as `get` does."""
+        """Return (engine, tokenizer); all visitors share the Engine. Raises what `get` raises."""
         loaded = self._load(name)
         return loaded.engine, loaded.tokenizer
 
     def _load(self, name):
+        """Return the Loaded of a model; drop others until the models fit in max_memory."""
         path = self.path(name)
-        if name in self.followers.there():
+        if name in self.followers.available():
             self.followers.use(name)
-        version = path, changed(path)
+        version = path, modified_at(path)
         with self._lock:
-            there = self._paths()  # a model that was deleted is not kept in memory either
-            self._loaded = {n: loaded for n, loaded in self._loaded.items() if n in there}
-            before, loaded = self._loaded.pop(name, (None, None))
-            if before != version:
+            paths = self._paths()  # deleted models leave the memory, too
+            self._loaded = {n: loaded for n, loaded in self._loaded.items() if n in paths}
+            loaded_version, loaded = self._loaded.pop(name, (None, None))
+            if loaded_version != version:
                 model, tokenizer = load(path, name)
-                loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.yields_cpu))
+                loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.should_yield))
             self._loaded[name] = version, loaded
             while len(self._loaded) > 1 and self._megabytes() > self.limits.max_memory:
-                del self._loaded[next(iter(self._loaded))]  # who still reads it keeps it alive
+                del self._loaded[next(iter(self._loaded))]  # its running streams keep it alive
             return loaded
 
     def _megabytes(self):
         return sum(loaded.megabytes for _, loaded in self._loaded.values())
 
     def revision(self, name):
-        """Which weights these are: the Hub's commit, or the start of their own SHA-256.
+        """Return the commit of a Hub model, or the first 12 digits of the weights' SHA-256.
 
-        Raises CharlmError for an unknown name.
+        Raises CharlmError for an unknown name or unreadable weights.
         """
         path = self.path(name)
-        if name in self.followers.there():
+        if name in self.followers.available():
             return self.followers.get(name).revision
-        version = path, changed(path)
+        version = path, modified_at(path)
         if self._digests.get(name, (None, None))[0] != version:
             try:
                 raw = (path / checkpoint.WEIGHTS).read_bytes()
@@ -179,13 +185,13 @@ class Library:
         return self._digests[name][1]
 
     def summary(self, name):
-        """The ModelSummary of a model; raises CharlmError if it has no readable config."""
+        """Return the ModelSummary of a model; raises CharlmError if its config is unreadable."""
         path = self.path(name)
         description = checkpoint.load_description(path)
         try:
-            last = {event["event"]: event for event in runlog.read(path)[0]}
-        except (OSError, runlog.RunLogError):
-            last = {}  # a model without its history is still a model
+            last = {event["event"]: event for event in read_events(path)[0]}
+        except (OSError, RunLogError):
+            last = {}  # a model needs no log
         return ModelSummary(
             kind=description.kind,
             block_size=description.model.block_size,
@@ -193,34 +199,36 @@ class Library:
             val_loss=last.get("eval", {}).get("val_loss"),
             sample=last.get("sample", {}).get("text", ""),
             sample_step=last.get("sample", {}).get("step"),
-            revision=self.revision(name) if name in self.followers.there() else "",
+            revision=self.revision(name) if name in self.followers.available() else "",
         )
 
     def _paths(self):
+        """Return the directory of each model by name, in the order of `names`."""
         found = [p for p in self.directory.glob("*") if checkpoint.is_model_directory(p)]
         found = [p for p in found if not p.name.startswith(".")]
-        newest_first = sorted(found, key=changed, reverse=True)
-        newest_first.sort(key=lambda p: FIRST.index(p.name) if p.name in FIRST else len(FIRST))
+        ranks = {name: rank for rank, name in enumerate(BUNDLED)}
+        newest_first = sorted(found, key=modified_at, reverse=True)
+        newest_first.sort(key=lambda p: ranks.get(p.name, len(BUNDLED)))
         paths = {p.name: p for p in newest_first}
-        paths |= {source: pulled.directory for source, pulled in self.followers.there().items()}
-        if self.elsewhere:
-            paths = {self.elsewhere.name: self.elsewhere} | paths
-            paths[self.elsewhere.name] = self.elsewhere
-        elif self.wanted in paths:
-            paths = {self.wanted: paths[self.wanted]} | paths
+        paths |= {source: pulled.directory for source, pulled in self.followers.available().items()}
+        if self.start_directory:
+            paths = {self.start_directory.name: self.start_directory} | paths
+            paths[self.start_directory.name] = self.start_directory
+        elif self.start_source in paths:
+            paths = {self.start_source: paths[self.start_source]} | paths
         return paths
 
 
 def load(path, name):
-    """What checkpoint.load gives; its errors name the model, and not where it lies."""
+    """Return what checkpoint.load returns; errors name the model instead of its path."""
     try:
         return checkpoint.load(path)
     except CharlmError as error:
         raise CharlmError(str(error).replace(str(path), name)) from None
 
 
-def changed(path):
-    """When a model's weights were written last, in nanoseconds; 0 if they are gone by now."""
+def modified_at(path):
+    """Return when a model's weights were last written, in nanoseconds; 0 if they are gone."""
     try:
         return (path / checkpoint.WEIGHTS).stat().st_mtime_ns
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a page that anybody can open lets its visitors train, and fetch."""
+"""Limits on what visitors of the page may generate, train and fetch from the Hub."""
 
 import dataclasses
 import os
@@ -10,9 +10,9 @@ from charlm.data.tokenizer import CharTokenizer
 from charlm.presets import PRESETS
 
 MAX_LAYERS = 64
-MAX_ATTENTION = 2**28  # weights of attention in a step, of all layers and heads
+MAX_ATTENTION = 2**28  # attention weights in a step, over all layers and heads
 MAX_LOGITS = 2**27  # logits in a step
-OPTIONS = (  # what may be set besides the preset; the rest is the preset's
+OPTIONS = (  # that visitors may change; the preset determines the others
     "steps",
     "batch_size",
     "block_size",
@@ -26,45 +26,65 @@ OPTIONS = (  # what may be set besides the preset; the rest is the preset's
 )
 
 
+def limit(variable, default, note, choices=None):
+    """Declare a field of Limits with the environment variable that sets it."""
+    metadata = option(default, note, choices).metadata
+    return dataclasses.field(default=default, metadata={**metadata, "variable": variable})
+
+
 @dataclass(frozen=True)
 class Limits(Checked):
-    """Bounds of what visitors do, each adjustable as CHARLM_ and its name in capitals."""
+    """The limits of a page; an environment variable sets each."""
 
-    training: str = option("on", "whether visitors may start runs", ("on", "off"))
-    hub: str = option(
+    training: str = limit("CHARLM_TRAINING", "on", "whether visitors may start runs", ("on", "off"))
+    hub: str = limit(
+        "CHARLM_HUB",
         "public",
-        "which models of the Hub visitors may fetch; all: also the private ones of who serves this",
+        "Hub models that visitors may fetch; all: also private ones that the page's login can read",
         ("public", "all", "off"),
     )
-    max_steps: int = option(20_000, "steps of a run")
-    max_parameters: int = option(12_000_000, "weights of a model")
-    max_step_chars: int = option(65_536, "characters in a step: batch_size times block_size")
-    max_block_size: int = option(1024, "characters in a window")
-    max_vocab: int = option(8_000, "distinct characters of a text")
-    max_text: int = option(2_000_000, "bytes of a text")
-    max_minutes: int = option(120, "minutes that a run may take")
-    max_waiting: int = option(8, "runs in line")
-    max_kept: int = option(20, "runs kept without a name of their own, and as many with one")
-    max_new_chars: int = option(5_000, "characters of a text that is written")
-    max_seconds: int = option(300, "seconds that a text may take, once it is begun")
-    max_streams: int = option(128, "texts that a model writes at a time; at most 128")
-    max_queue: int = option(200, "texts in line for a model")
-    max_per_visitor: int = option(4, "texts that a model writes at a time for the same visitor")
-    turn: int = option(500, "characters after which a text lets those go first who wait in line")
-    max_memory: int = option(1_000, "megabytes of models kept loaded")
+    max_steps: int = limit("CHARLM_MAX_STEPS", 20_000, "steps of a run")
+    max_parameters: int = limit("CHARLM_MAX_PARAMETERS", 12_000_000, "parameters of a model")
+    max_step_chars: int = limit(
+        "CHARLM_MAX_STEP_CHARS", 65_536, "characters in a step: batch_size times block_size"
+    )
+    max_block_size: int = limit("CHARLM_MAX_BLOCK_SIZE", 1024, "characters in a window")
+    max_vocab: int = limit("CHARLM_MAX_VOCAB", 8_000, "distinct characters of a training text")
+    max_text: int = limit("CHARLM_MAX_TEXT", 2_000_000, "bytes of a training text")
+    max_minutes: int = limit("CHARLM_MAX_MINUTES", 120, "minutes of a run")
+    max_waiting: int = limit("CHARLM_MAX_WAITING", 8, "runs that wait in the queue")
+    max_kept: int = limit(
+        "CHARLM_MAX_KEPT", 20, "runs kept that a visitor named, and as many that none did"
+    )
+    max_new_chars: int = limit("CHARLM_MAX_NEW_CHARS", 5_000, "characters of a generated text")
+    max_seconds: int = limit(
+        "CHARLM_MAX_SECONDS", 300, "seconds from a text's first time slice until it is stopped"
+    )
+    max_streams: int = limit(
+        "CHARLM_MAX_STREAMS", 128, "texts that a model generates at a time; at most 128"
+    )
+    max_queue: int = limit("CHARLM_MAX_LINE", 200, "texts that wait in a model's queue")
+    max_per_visitor: int = limit(
+        "CHARLM_MAX_PER_VISITOR", 4, "texts at a time for a visitor, waiting ones included"
+    )
+    time_slice: int = limit(
+        "CHARLM_TURN", 500, "characters after which a text lets waiting ones go first"
+    )
+    max_memory: int = limit("CHARLM_MAX_MEMORY", 1_000, "megabytes of loaded models")
 
     @classmethod
     def from_environment(cls):
-        """The limits as the environment sets them; raises ConfigError."""
+        """Return the limits that the environment sets. Raises ConfigError, naming the variable."""
+        variables = {f.name: f.metadata["variable"] for f in dataclasses.fields(cls)}
         given = {}
         for f in dataclasses.fields(cls):
-            if text := os.environ.get(f"CHARLM_{f.name.upper()}", "").strip():
-                # what is no number is refused by its type, and named
+            if text := os.environ.get(variables[f.name], "").strip():
+                # text for an int that is not a number stays text, which the type check reports
                 given[f.name] = int(text) if f.type is int and text.isdecimal() else text
         try:
             return cls(**given)
         except ConfigError as error:
-            raise ConfigError(f"CHARLM_{error.option.upper()}: {error}", error.option) from None
+            raise ConfigError(f"{variables[error.option]}: {error}", error.option) from None
 
     def check(self):
         self.at_least(1, *(f.name for f in dataclasses.fields(self) if f.type is int))
@@ -72,75 +92,83 @@ class Limits(Checked):
         require(self.max_minutes < 1e6, "max_minutes", self.max_minutes, "less than a million")
 
 
-def allowed_plan(preset, text, options, limits):
-    """The Preset of that name with options changed, if the limits allow it and `text` fits it.
+def allowed_preset(name, text, options, limits):
+    """Return the Preset of that name with some options changed, to be trained on `text`.
 
-    `text`: "" for one that is not here yet. Raises ConfigError or DataError.
+    `text`: "" if it is not known yet. Raises ConfigError or DataError for a request that is invalid
+    or exceeds the limits.
     """
-    known = isinstance(preset, str) and preset in PRESETS
-    require(known, "preset", preset, f"one of {', '.join(PRESETS)}")
-    for name in options:
-        require(name in OPTIONS, name, options[name], "left out here")
-    plan = PRESETS[preset].changed(options)
-    check_size(plan, limits)
+    known = isinstance(name, str) and name in PRESETS
+    require(known, "preset", name, f"one of {', '.join(PRESETS)}")
+    for option_name in options:
+        require(option_name in OPTIONS, option_name, options[option_name], "left out here")
+    preset = PRESETS[name].changed(options)
+    check_size(preset, limits)
     require(isinstance(text, str), "text", text, "a text")
     if text:
         raw = text.encode("utf-8", "replace")
         if len(raw) > limits.max_text:
             most = f"{limits.max_text:,}"
             raise DataError(f"the text has {len(raw):,} bytes; at most {most} are taken here")
-        check_text(plan, make_corpus(raw, "the text"), limits)
-    return plan
+        check_text(preset, make_corpus(raw, "the text"), limits)
+    return preset
 
 
-def check_size(plan, limits):
-    """Raise ConfigError if a Preset is larger than the limits allow, before anything is built."""
-    training, model = plan.training, plan.model
-    at_most(limits.max_steps, "steps", training.steps)
-    check_shape(plan, limits)
+def check_size(preset, limits):
+    """Raise ConfigError if a Preset exceeds the limits, before anything is built."""
+    training, model = preset.training, preset.model
+    require_at_most(limits.max_steps, "steps", training.steps)
+    check_shape(preset, limits)
     rows = limits.max_step_chars // model.block_size
-    if plan.kind == "gpt":
+    if preset.kind == "gpt":
         per_row = model.n_layer * model.n_head * model.block_size**2
         rows = min(rows, MAX_ATTENTION // per_row)
-    at_most(rows, "batch_size", training.batch_size)
-    check_weights(plan, limits)
+    require_at_most(rows, "batch_size", training.batch_size)
+    check_parameters(preset, limits)
 
 
-def check_model(plan, limits):
-    """Raise ConfigError if the model of a Preset or checkpoint.Description is too large for us."""
-    check_shape(plan, limits)
-    check_weights(plan, limits)
+def check_model(description, limits):
+    """Raise ConfigError if the model of a checkpoint.Description exceeds the limits."""
+    check_shape(description, limits)
+    check_parameters(description, limits)
 
 
-def check_shape(plan, limits):
-    at_most(limits.max_block_size, "block_size", plan.model.block_size)
-    if plan.kind == "gpt":
-        at_most(MAX_LAYERS, "n_layer", plan.model.n_layer)
+def check_shape(description, limits):
+    """Raise ConfigError if a model's context or depth exceeds the limits."""
+    require_at_most(limits.max_block_size, "block_size", description.model.block_size)
+    if description.kind == "gpt":
+        require_at_most(MAX_LAYERS, "n_layer", description.model.n_layer)
 
 
-def check_weights(plan, limits):
-    if weights(plan) > limits.max_parameters:
-        most = f"small enough for {limits.max_parameters:,} weights on this page"
-        name = "n_embd" if plan.kind == "gpt" else "vocab_size"
-        require(False, name, getattr(plan.model, name), most)
+def check_parameters(description, limits):
+    """Raise ConfigError if a model has more parameters than the limits allow."""
+    if estimate_parameters(description) > limits.max_parameters:
+        allowed = f"small enough for {limits.max_parameters:,} weights on this page"
+        name = "n_embd" if description.kind == "gpt" else "vocab_size"
+        require(False, name, getattr(description.model, name), allowed)
 
 
-def check_text(plan, corpus, limits):
+def check_text(preset, corpus, limits):
     """Raise DataError if a text is too short for a Preset, or has too many distinct characters."""
-    corpus.check_room(plan.model.block_size)
+    corpus.check_room(preset.model.block_size)
     V = CharTokenizer.fit(corpus.text).vocab_size
-    step_chars = plan.training.batch_size * plan.model.block_size
-    model = replace(plan.model, vocab_size=V)
-    fits = weights(replace(plan, model=model)) <= limits.max_parameters
-    if limits.max_vocab < V or V * step_chars > MAX_LOGITS or not fits:
+    step_chars = preset.training.batch_size * preset.model.block_size
+    fitted = replace(preset, model=replace(preset.model, vocab_size=V))
+    too_large = estimate_parameters(fitted) > limits.max_parameters
+    if limits.max_vocab < V or V * step_chars > MAX_LOGITS or too_large:
         raise DataError(f"the text has {V:,} distinct characters, too many for this page")
 
 
-def weights(plan):
-    """How many numbers a model's matrices hold, which is nearly all, without building any."""
-    V, C = plan.model.vocab_size, getattr(plan.model, "n_embd", 0)
-    return plan.model.n_layer * 12 * C * C + 2 * V * C if plan.kind == "gpt" else V * V
+def estimate_parameters(description):
+    """Return the number of parameters in a model's matrices, which is nearly all of them.
+
+    The model is not built: one that exceeds the limits might not fit in memory.
+    """
+    model = description.model
+    V, C = model.vocab_size, getattr(model, "n_embd", 0)
+    return model.n_layer * 12 * C * C + 2 * V * C if description.kind == "gpt" else V * V
 
 
-def at_most(most, name, given):
+def require_at_most(most, name, given):
+    """Raise ConfigError if an option exceeds a limit of the page."""
     require(given <= most, name, given, f"at most {most:,} on this page")

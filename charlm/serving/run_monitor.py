@@ -1,4 +1,4 @@
-"""What all watchers of a page share: the state of every run, looked up once for everybody."""
+"""The state of every run, read once for all visitors who watch."""
 
 import contextlib
 import dataclasses
@@ -6,120 +6,136 @@ import threading
 import time
 
 from charlm.errors import CharlmError
-from charlm.runs import log as runlog
-from charlm.runs import status as runs
+from charlm.runs.history import History
+from charlm.runs.log import LOG_FILE, is_log_locked
+from charlm.runs.status import PROCESS_DIED, Status, poll_events, read_status
 
-FRESH = 0.5  # seconds for which what was seen is not looked up again
-DRAWINGS = 64  # kept at a time
-SILENT = "it was pushed while it went on, and not again since"
-LIVE = 900  # seconds after a push for which a run on the Hub that has no end counts as going on
+MAX_AGE = 0.5  # seconds until statuses are read again
+MAX_CHARTS = 64  # in the cache
+MAX_PUSH_INTERVAL = 900  # seconds after its last push until a run on the Hub counts as stopped
+PUSHES_ENDED = "it was pushed while it went on, and not again since"
 
 
 class RunMonitor:
-    """The statuses and histories of the runs that a Jobs knows, and of those on the Hub."""
+    """The statuses and histories of the runs of a JobQueue, and of those on the Hub.
+
+    A run on the Hub has its source, "user/repo", for a name; other names contain no slash. Safe to
+    use from any thread.
+    """
 
     def __init__(self, jobs, followers):
+        """`jobs`: the JobQueue. `followers`: the HubFollowers."""
         self.jobs, self.followers = jobs, followers
         self._lock = threading.Lock()
-        self._seen_at, self._statuses = -FRESH, {}
-        self._known = {}  # name -> (what its files looked like, Status)
-        self._histories, self._drawings = {}, {}
+        self._statuses, self._read_at = {}, -MAX_AGE  # on time.monotonic's clock
+        self._cached = {}  # name -> (fingerprint, Status)
+        self._histories, self._charts = {}, {}
 
     def statuses(self, fresh=False):
-        """The Status of each run by its name, those touched last first.
+        """Return the Status of each run by name, the latest changed first and the Hub's last.
 
-        What was looked up less than FRESH seconds ago is given again, unless `fresh`.
+        They are at most MAX_AGE seconds old, or read now if `fresh`.
         """
         with self._lock:
-            if fresh or time.monotonic() - self._seen_at >= FRESH:
-                names = [*self.jobs.names(), *self._on_hub()]
-                found = {name: self._status(name) for name in names}
+            if fresh or time.monotonic() - self._read_at >= MAX_AGE:
+                names = [*self.jobs.names(), *self._names_on_hub()]
+                found = {name: self._cached_status(name) for name in names}
                 self._statuses = {name: status for name, status in found.items() if status}
-                self._known = {n: known for n, known in self._known.items() if n in found}
+                self._cached = {n: cached for n, cached in self._cached.items() if n in found}
                 self._histories = {n: h for n, h in self._histories.items() if n in found}
-                self._seen_at = time.monotonic()
+                self._read_at = time.monotonic()
             return self._statuses
 
     def is_training(self):
-        """Whether a run goes on, on this machine."""
-        going = [name for name, s in self.statuses().items() if s.state == "running"]
-        return not all("/" in name for name in going)
+        """Whether a run is training on this machine."""
+        running = [name for name, s in self.statuses().items() if s.state == "running"]
+        return not all("/" in name for name in running)
 
     def history(self, name):
-        """The History of a run up to now; an empty one if it has none yet, or none to read."""
+        """Return the History of a run up to now; an empty one if it has no readable log."""
         with self._lock:
-            fresh = runs.History(self.directory(name))
-            history = self._histories.get(name, fresh)
-            if history.directory != fresh.directory:  # another revision
-                history = fresh
+            empty = History(self.directory(name))
+            history = self._histories.get(name, empty)
+            if history.directory != empty.directory:  # another revision was pulled
+                history = empty
             self._histories[name] = history
         try:
             return history.update()
         except (OSError, CharlmError):
-            return fresh
+            return empty
 
     def directory(self, name):
-        """Where a run is; of one on the Hub, where its latest known revision is kept here."""
+        """Return the directory of a run; for one on the Hub, that of its latest pulled revision."""
         if "/" in name:
             return self.followers.get(name).directory
         return self.jobs.directory / name
 
     def allowed_actions(self, status):
-        """What can be done to a run of this Status now; nothing to one on the Hub."""
+        """Return the actions that a run of this Status allows now; a run on the Hub has none."""
         return set() if "/" in status.name else self.jobs.allowed_actions(status)
 
     def status(self, name):
-        """The Status of a run, looked up now. Raises CharlmError for a name that is no run's."""
-        if not isinstance(name, str) or name not in self.followers.there():
+        """Return the Status of a run, read now. Raises CharlmError for an unknown name."""
+        if not isinstance(name, str) or name not in self.followers.available():
             return self.jobs.status(name)
         pulled = self.followers.get(name)
-        status = runs.status(pulled.directory, time.time() - pulled.updated < LIVE)
-        if status.message == runs.DIED:
-            status = dataclasses.replace(status, state="stopped", message=SILENT)
+        status = read_status(pulled.directory, was_pushed_recently(pulled))
+        if status.message == PROCESS_DIED:
+            status = dataclasses.replace(status, state="stopped", message=PUSHES_ENDED)
         return dataclasses.replace(status, name=name)
 
     def events(self, name, cursor):
-        """The events of a run from a cursor on, and the new cursor: see Jobs.events."""
-        if not isinstance(name, str) or name not in self.followers.there():
+        """Return the events of a run from a cursor on, and the new cursor: see JobQueue.events."""
+        if not isinstance(name, str) or name not in self.followers.available():
             return self.jobs.events(name, cursor)
-        return runs.events(self.directory(name), cursor)
+        return poll_events(self.directory(name), cursor)
 
-    def drawing(self, key, draw):
-        """What `draw()` gives, or gave before for an equal key."""
-        if key not in self._drawings:
-            if len(self._drawings) >= DRAWINGS:
-                self._drawings = {}
-            self._drawings[key] = draw()
-        return self._drawings.get(key) or draw()  # another thread may have made room just now
+    def chart(self, key, draw):
+        """Return draw(), cached by a key that determines it."""
+        if key not in self._charts:
+            if len(self._charts) >= MAX_CHARTS:
+                self._charts = {}
+            self._charts[key] = draw()
+        return self._charts.get(key) or draw()  # another thread may have just emptied the cache
 
-    def _on_hub(self):
-        there = self.followers.there().items()
-        return [source for source, pulled in there if (pulled.directory / runlog.FILE).exists()]
+    def _names_on_hub(self):
+        pulled = self.followers.available().items()
+        return [source for source, model in pulled if (model.directory / LOG_FILE).exists()]
 
-    def _status(self, name):
-        looks = self._looks(name)
-        known, status = self._known.get(name, (None, None))
-        if looks is None or looks != known:
+    def _cached_status(self, name):
+        """Return the Status of a run, read again only if its fingerprint has changed.
+
+        A damaged run has failed. None for a run that was deleted meanwhile.
+        """
+        fingerprint = self._fingerprint(name)
+        cached_fingerprint, status = self._cached.get(name, (None, None))
+        if fingerprint is None or fingerprint != cached_fingerprint:
             try:
                 status = self.status(name)
             except CharlmError as error:
-                status = runs.Status(name, "failed", 0, 0, str(error))
-            except OSError:  # deleted this very moment
+                status = Status(name, "failed", 0, 0, str(error))
+            except OSError:  # deleted meanwhile
                 return None
-            self._known[name] = looks, status
+            self._cached[name] = fingerprint, status
         if "/" in name and status.state != "finished":
-            with contextlib.suppress(CharlmError):  # dropped this very moment
-                self.followers.use(name)  # more of it may have been pushed
+            with contextlib.suppress(CharlmError):  # no longer followed
+                self.followers.use(name)  # checks for a new revision
         return status
 
-    def _looks(self, name):
-        """What cannot stay the same while a run's status changes; None if there is no telling."""
+    def _fingerprint(self, name):
+        """Return a value that changes whenever the run's Status does; None if none is known."""
         try:
             directory = self.directory(name)
-            log = (directory / runlog.FILE).stat()
+            log = (directory / LOG_FILE).stat()
         except (OSError, CharlmError):
             return None
         if "/" in name:
-            return directory, time.time() - self.followers.get(name).updated < LIVE
-        looks = log.st_mtime_ns, log.st_size, runlog.is_locked(directory)
-        return None if self.jobs.is_pending(name) else looks
+            return directory, was_pushed_recently(self.followers.get(name))
+        fingerprint = log.st_mtime_ns, log.st_size, is_log_locked(directory)
+        # the status of a job also depends on the queue
+        return None if self.jobs.is_pending(name) else fingerprint
+
+
+def was_pushed_recently(pulled):
+    """Whether the run of a PulledModel may still be running elsewhere."""
+    return time.time() - pulled.updated < MAX_PUSH_INTERVAL

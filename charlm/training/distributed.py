@@ -1,7 +1,7 @@
-"""One run in several processes, as torchrun starts them; a run in one process is the case of one.
+"""One run in several processes, as torchrun starts them; a run in one process is a world of one.
 
-Every process computes the gradient of its rows of each batch, the gradients are added up, and all
-take the same step. The first process alone reads, evaluates and writes.
+Every process computes the gradient of its rows of each batch. The gradients are summed, and all
+processes take the same step. Only the first process reads the text, evaluates and writes.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from charlm.errors import CharlmError
 
 
 class ProcessLost(CharlmError):
-    """Another process of the run is gone, so this one cannot go on."""
+    """Another process of the run is gone, so this one cannot continue."""
 
 
 class World:
@@ -23,42 +23,41 @@ class World:
         self.rank, self.size = rank, size
 
     def rows(self, count):
-        """Which of `count` rows are this process's, as a slice."""
+        """Return the slice of `count` rows that this process computes."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def all_reduce(self, tensor):
-        """Replace `tensor` in every process by the sum of all. Raises ProcessLost."""
+        """Replace `tensor` in every process by the sum over all. Raises ProcessLost."""
         if self.size > 1:
-            with explained():
+            with raise_process_lost():
                 dist.all_reduce(tensor)
 
     def broadcast(self, value=None):
-        """The first process's `value`, in every process. Raises ProcessLost."""
+        """Return the first process's `value` in every process. Raises ProcessLost."""
         if self.size == 1:
             return value
         values = [value]
-        with explained():
+        with raise_process_lost():
             dist.broadcast_object_list(values)
         return values[0]
 
 
 @contextlib.contextmanager
-def explained():
-    """Say what it means when the others do not answer."""
+def raise_process_lost():
+    """Raise the error of a failed exchange as ProcessLost."""
     try:
         yield
     except RuntimeError as error:
-        told = str(error).strip().splitlines()
-        raise ProcessLost(
-            f"another process of this run is gone ({told[-1] if told else error!r})"
-        ) from error
+        lines = str(error).strip().splitlines()
+        reason = lines[-1] if lines else repr(error)
+        raise ProcessLost(f"another process of this run is gone ({reason})") from error
 
 
 @contextlib.contextmanager
 def join():
-    """The World that torchrun started this process in; a world of one without torchrun.
+    """Yield the World that torchrun started this process in; a world of one without torchrun.
 
-    What is exchanged is small, so it goes by gloo, from the CPU, wherever the models are.
+    Exchanges are small, so they use gloo on the CPU, wherever the models are.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -71,10 +70,8 @@ def join():
         dist.destroy_process_group()
 
 
-def own_device(kind):
-    """Which device of a kind is this process's: torchrun counts the processes of a machine."""
-    return (
-        f"cuda:{os.environ['LOCAL_RANK']}"
-        if kind == "cuda" and "LOCAL_RANK" in os.environ
-        else kind
-    )
+def local_device(kind):
+    """Return the device of a kind that this process uses: with CUDA, torchrun's local rank."""
+    if kind == "cuda" and "LOCAL_RANK" in os.environ:
+        return f"cuda:{os.environ['LOCAL_RANK']}"
+    return kind

@@ -1,4 +1,4 @@
-"""What happens in a run, as small frozen values: the trainer tells them, the log keeps them."""
+"""The events of a run: the trainer yields them, train.py logs and prints them."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,14 +6,14 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Start:
-    """A run begins: everything that it is a function of, and where it happens."""
+    """A run starts or resumes: all that it is a function of, and the hardware it runs on."""
 
     event: ClassVar[str] = "start"
     step: int
-    time: float  # seconds since the run's start, over all its resumptions
+    time: float  # seconds of training, those before a resumption included
     config: dict
     data: dict  # name, sha256
-    baselines: dict  # what counting scores, see baselines.py
+    baselines: dict  # losses of counting models, see data/baselines.py
     parameters: int
     device: str
     precision: str
@@ -39,7 +39,7 @@ class Eval:
     """Losses in nats per character.
 
     `train_loss` and `val_estimate` are means over eval_iters random batches of a split, as in the
-    lecture; `val_loss` is that of the whole validation split.
+    lecture; `val_loss` is the mean over the whole validation split.
     """
 
     event: ClassVar[str] = "eval"
@@ -52,7 +52,7 @@ class Eval:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the model writes at this step."""
+    """A text that the model generated at this step."""
 
     event: ClassVar[str] = "sample"
     step: int
@@ -62,7 +62,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Save:
-    """The moment to save `trainer.state()`."""
+    """The trainer waits while `trainer.state()` is saved."""
 
     event: ClassVar[str] = "save"
     step: int
@@ -71,7 +71,7 @@ class Save:
 
 @dataclass(frozen=True)
 class End:
-    """The run is over: `reason` is finished, stopped or failed."""
+    """The run ends: `reason` is finished, stopped or failed."""
 
     event: ClassVar[str] = "end"
     step: int

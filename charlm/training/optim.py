@@ -1,4 +1,4 @@
-"""Which optimizer moves which weights, and how fast at which step."""
+"""AdamW and Muon, which of them updates which weights, and the learning-rate schedule."""
 
 import math
 
@@ -10,10 +10,10 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalize(matrices, iterations=5):
-    """The nearest thing to an orthogonal matrix for each of (N, rows, columns), approximately.
+    """Return the nearest orthogonal matrix to each of (N, rows, columns), approximately.
 
-    Every singular value ends near 1 (between about 0.7 and 1.2), so that no direction of an update
-    is drowned by a few strong ones. Five Newton-Schulz iterations need only matrix products.
+    All singular values end near 1 (between about 0.7 and 1.2), so that a few strong directions do
+    not drown the others. The Newton-Schulz iterations need nothing but matrix products.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.size(1) > matrices.size(2)
@@ -26,21 +26,21 @@ def orthogonalize(matrices, iterations=5):
 
 
 class Optimizer:
-    """Weights in groups, each with its options, and tensors to remember for each weight.
+    """Weights in groups, each with its options, and state tensors for each weight.
 
-    torch.optim.Optimizer is that and more, and imports torch._dynamo, compiled or not: 1.5 s at the
-    start of every run.
+    This is the part of torch.optim.Optimizer that a run needs. The original imports torch._dynamo,
+    which adds 1.5 s to the start of every run, compiled or not.
     """
 
     def __init__(self, groups):
         self.param_groups = groups
-        self.state = {p: self.blank(p) for group in groups for p in group["params"]}
+        self.state = {p: self.initial_state(p) for group in groups for p in group["params"]}
 
     def step(self):
-        """Move all weights along their gradients."""
+        """Update all weights from their gradients."""
         with torch.no_grad():
             for group in self.param_groups:
-                self.move(group)
+                self.update(group)
 
     def zero_grad(self):
         for p in self.state:
@@ -48,18 +48,18 @@ class Optimizer:
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), by torch's own kernel."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), in torch's fused kernel."""
 
     def __init__(self, groups, betas):
         super().__init__(groups)
         self.betas = betas
 
-    def blank(self, p):
+    def initial_state(self, p):
         step = torch.zeros((), device=p.device)
         zeros = {name: torch.zeros_like(p) for name in ("exp_avg", "exp_avg_sq")}
         return {"step": step} | zeros
 
-    def move(self, group):
+    def update(self, group):
         params = group["params"]
         states = [self.state[p] for p in params]
         adamw(
@@ -67,7 +67,7 @@ class AdamW(Optimizer):
             [p.grad for p in params],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
-            [],  # of AMSGrad
+            [],  # no AMSGrad
             [state["step"] for state in states],
             fused=True,
             amsgrad=False,
@@ -81,27 +81,27 @@ class AdamW(Optimizer):
 
 
 class Muon(Optimizer):
-    """Momentum, orthogonalized: the optimizer for the matrices inside a network (Jordan 2024).
+    """Orthogonalized momentum: the optimizer for the matrices inside a network (Jordan 2024).
 
-    `torch.optim.Muon` does the same one matrix at a time and in bfloat16, which a CPU without
-    bfloat16 instructions emulates some hundred times slower; this one takes all matrices of a shape
-    together, in the precision they have.
+    `torch.optim.Muon` takes one matrix at a time, in bfloat16, which a CPU without bfloat16
+    instructions emulates about a hundred times slower. This one takes all matrices of a shape
+    together, in their own precision.
     """
 
     def __init__(self, groups, momentum):
         super().__init__(groups)
         self.momentum = momentum
 
-    def blank(self, p):
+    def initial_state(self, p):
         return {"momentum_buffer": torch.zeros_like(p)}
 
-    def move(self, group):
+    def update(self, group):
         by_shape = {}
         for p in group["params"]:
             by_shape.setdefault(p.shape, []).append(p)
         for (rows, columns), params in by_shape.items():
             updates = torch.stack([self._nesterov(p) for p in params])
-            # a tall matrix's orthogonal update is small for its size; make up for it
+            # an orthogonal update of a tall matrix is small for its size: scale it up
             lr = group["lr"] * max(1, rows / columns) ** 0.5
             torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_add_(params, list(orthogonalize(updates).unbind()), alpha=-lr)
@@ -113,10 +113,10 @@ class Muon(Optimizer):
 
 
 def make_optimizers(model, config):
-    """The optimizers that together move every weight of `model`; each group knows its "peak_lr".
+    """Return the optimizers that together update every weight of `model`.
 
-    The matrices of the blocks go to Muon where the config asks for it. Embeddings, norms, biases
-    and the output layer always go to AdamW, and only matrices are decayed.
+    Muon takes the matrices of the blocks if the config asks for it. AdamW takes the rest:
+    embeddings, norms, biases and the output layer. Only matrices decay.
     """
     inner = (
         {p for p in model.blocks.parameters() if p.ndim == 2}
@@ -141,8 +141,17 @@ def make_group(params, lr, weight_decay):
     return {"params": params, "lr": lr, "peak_lr": lr, "weight_decay": weight_decay}
 
 
+def set_learning_rates(optimizers, step, config):
+    """Set each group's learning rate for `step`; return that of AdamW."""
+    scale = lr_scale(step, config)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * scale
+    return config.learning_rate * scale
+
+
 def lr_scale(step, config):
-    """The learning rate at `step` as a share of its peak: linear warm-up, plateau, decay to 0."""
+    """Return the learning rate at `step` over its peak: linear warm-up, plateau, decay to 0."""
     warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
     remaining = (config.steps - step) / (config.steps * config.decay_fraction)
     if config.decay == "constant" or remaining >= 1:
@@ -150,3 +159,13 @@ def lr_scale(step, config):
     if config.decay == "cosine":
         return warmup * (1 - math.cos(math.pi * remaining)) / 2
     return warmup * remaining
+
+
+@torch.no_grad()
+def update_average(average, model, step, decay):
+    """Move `average`, a list of tensors, towards the weights of `model` after a step.
+
+    The decay grows with the steps, so that the average soon forgets the random start.
+    """
+    decay = min(decay, (step + 1) / (step + 10))
+    torch._foreach_lerp_(average, list(model.parameters()), 1 - decay)

@@ -1,12 +1,48 @@
-"""The state of a trainer between two steps."""
+"""The state of a trainer between two steps: all that a resumed run needs to continue."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class TrainerState:
-    """Everything that a run needs to go on as if it had never stopped."""
+    """Weights, their average and the optimizers' state after `step` steps.
+
+    Nothing else is needed: batches and dropout are functions of the seed and the step.
+    """
 
     step: int
-    time: float
-    tensors: dict = field(repr=False)  # name -> tensor: weights, their average, optimizer state
+    time: float  # seconds of training so far
+    tensors: dict = field(repr=False)  # name -> tensor
+
+
+def capture(step, time, model, average, optimizers):
+    """Return the TrainerState of these parts; `average` is a list of tensors, empty without EMA."""
+    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+    tensors |= {f"average.{i}": t for i, t in enumerate(average)}
+    for n, optimizer in enumerate(optimizers):
+        for index, values in enumerate(optimizer.state.values()):
+            tensors |= {f"optimizer.{n}.{index}.{name}": t for name, t in values.items()}
+    return TrainerState(step, time, tensors)
+
+
+def restore(state, model, average, optimizers):
+    """Copy a TrainerState into these parts, in place.
+
+    Raises KeyError, ValueError or RuntimeError if it is the state of other parts.
+    """
+    prefix = "model."
+    weights = {n.removeprefix(prefix): t for n, t in state.tensors.items() if n.startswith(prefix)}
+    model.load_state_dict(weights)
+    for i, tensor in enumerate(average):
+        copy(state, f"average.{i}", tensor)
+    for n, optimizer in enumerate(optimizers if state.step else ()):
+        for index, values in enumerate(optimizer.state.values()):
+            for name, tensor in values.items():
+                copy(state, f"optimizer.{n}.{index}.{name}", tensor)
+
+
+def copy(state, name, tensor):
+    saved = state.tensors[name]
+    if saved.shape != tensor.shape:
+        raise ValueError(f"{name} has another shape")
+    tensor.copy_(saved)

@@ -1,4 +1,4 @@
-"""A run on the terminal: its events as a progress bar and lines."""
+"""The events of a run on the terminal: a progress bar and lines."""
 
 import os
 import sys
@@ -6,11 +6,11 @@ import textwrap
 
 from tqdm import tqdm
 
-PLAIN_LINES = 20  # progress lines in a run where there is no terminal to draw a bar on
+PLAIN_LINES = 20  # progress lines of a run whose output is not a terminal
 
 
 class TerminalProgress:
-    """Shows events: a progress bar on a terminal, plain lines elsewhere."""
+    """Shows events: with a progress bar on a terminal, as plain lines elsewhere."""
 
     def __init__(self, trainer, directory):
         self.trainer, self.directory, self.steps = trainer, directory, trainer.config.steps
@@ -36,12 +36,12 @@ class TerminalProgress:
     def show_start(self, event):
         self.first = event.step, event.time
         self.bar.set_description("training")
-        self.say(
+        self.print_line(
             f"{event.parameters:,} parameters, {event.data['name']}, {self.steps} steps on"
             f" {event.device} in {event.precision}{', compiled' if event.compiled else ''}"
         )
         for note in event.notes:
-            self.say(note)
+            self.print_line(note)
 
     def show_step(self, event):
         self.bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
@@ -50,18 +50,18 @@ class TerminalProgress:
         if self.bar.disable and event.step % max(interval, self.steps // PLAIN_LINES) < interval:
             step, elapsed = self.first
             left = (event.time - elapsed) / (event.step - step) * (self.steps - event.step)
-            self.say(
+            self.print_line(
                 f"step {event.step}/{self.steps}: loss {event.loss:.4f},"
                 f" {event.chars_per_second:,.0f} characters/s, {tqdm.format_interval(left)} left"
             )
 
     def show_eval(self, event):
-        self.say(
+        self.print_line(
             f"step {event.step}: train loss {event.train_loss:.4f}, val loss {event.val_loss:.4f}"
         )
 
     def show_sample(self, event):
-        self.say("\n" + textwrap.indent(event.text.strip("\n"), "    ") + "\n")
+        self.print_line("\n" + textwrap.indent(event.text.strip("\n"), "    ") + "\n")
 
     def show_save(self, event):
         self.bar.update(event.step - self.bar.n)
@@ -71,14 +71,14 @@ class TerminalProgress:
         seconds = tqdm.format_interval(event.time)
         line = f"{event.reason} at step {event.step} after {seconds}"
         line += f": {event.message}" if event.message else f"; the model is in {self.directory}"
-        self.say(line)
+        self.print_line(line)
         if event.reason == "stopped":
-            self.say(f"go on with: python train.py --resume --name {self.directory.name}")
+            self.print_line(f"go on with: python train.py --resume --name {self.directory.name}")
 
-    def say(self, line):
+    def print_line(self, line):
         try:
             self.bar.write(line)
             sys.stdout.flush()
-        except BrokenPipeError:  # nobody reads on, as after `| head`: save and end
+        except BrokenPipeError:  # the reader has closed the pipe, as `| head` does: save and end
             self.trainer.stop()
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

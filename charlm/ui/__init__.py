@@ -1,4 +1,4 @@
-"""The page. `build` makes it, `look` dresses it; nothing here runs before they are called."""
+"""The page: `build` makes it, `theme_arguments` styles it. Importing this runs nothing."""
 
 from functools import partial
 
@@ -6,18 +6,23 @@ import gradio as gr
 import torch
 
 from charlm.hub.follow import HubFollowers
-from charlm.serving.job_queue import Jobs
+from charlm.serving.job_queue import JobQueue
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 from charlm.serving.run_monitor import RunMonitor
-from charlm.ui import api, play, watch, zerogpu
-from charlm.ui import page_load as opening
+from charlm.ui.api import add_endpoints
+from charlm.ui.api_page import Page
 from charlm.ui.events import QUIET
-from charlm.ui.theme import look
+from charlm.ui.page_load import connect_page_load
+from charlm.ui.play import build_play_tab
+from charlm.ui.theme import theme_arguments
+from charlm.ui.watch import build_watch_tab
+from charlm.ui.zerogpu import declare_gpu_event
 
-__all__ = ["build", "look"]
+__all__ = ["build", "theme_arguments"]
 
-SWITCH = "() => [{{__type__: 'update', active: {active}}}]"
+TICK = 1.0  # seconds between updates of the Watch tab
+SET_ACTIVE = "() => [{{__type__: 'update', active: {active}}}]"
 MASTHEAD = """
 <header>
   <div class="rule">❦</div>
@@ -28,40 +33,40 @@ MASTHEAD = """
 
 
 def build(directory, model=None, limits=None, trainer=None):
-    """The page as gr.Blocks, for the model directories below `directory`.
+    """Build the page, a gr.Blocks, for the model directories below `directory`.
 
-    `model`: a model directory or Hub repository to start with; None starts with the first one
-    listed. `limits`: for what visitors do; None takes those of the environment. `trainer`: the path
-    of train.py; None expects it beside `directory`. Raises CharlmError if `model` is neither, or
-    there is none at all.
+    `model`: a model directory or Hub repository to start with; None starts with the first model
+    listed. `limits`: the Limits on visitors; None reads the environment. `trainer`: the path of
+    train.py; None expects it beside `directory`. Raises CharlmError if `model` is neither, or if
+    no model is found.
     """
-    # a character's matrices are too small to share out: beside a training run one thread wrote 1.3
-    # times as fast as two that wait for each other, and with a very small network 3 times
+    # the products of one character are too small for two threads: beside a training run, one
+    # thread generated 1.3 times as fast as two, and 3 times with a very small network
     torch.set_num_threads(1)
     limits, followers = limits or Limits.from_environment(), HubFollowers()
-    jobs = Jobs(directory, limits, trainer)
-    jobs.wake()  # for the runs that went on, and the line that stood, while nothing was served
+    jobs = JobQueue(directory, limits, trainer)
+    jobs.start_worker()  # runs may have continued, and others waited, while no app was running
     monitor = RunMonitor(jobs, followers)
     library = Library(directory, followers, limits, model, monitor.is_training)
     default = library.default()
-    with gr.Blocks(title="charlm", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    with Page(title="charlm", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
-        timer = gr.Timer(watch.TICK, active=False)
+        timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play") as play_tab:
-                controls, requests = play.build(library, default)
+                controls, requests = build_play_tab(library, default)
             with gr.Tab("Watch", id="watch") as watch_tab:
-                watch.build(monitor, library, timer, watch_tab)
-        api.add_endpoints(library, default, monitor)
-        zerogpu.declare()
-        opening.connect(page, library, default, controls, requests, tabs)
-        # a model that was trained since is there for whoever comes back to the page
-        play_tab.select(partial(model_names, library), None, controls.model, **QUIET)
+                build_watch_tab(monitor, library, timer, watch_tab)
+        add_endpoints(library, default, monitor)
+        declare_gpu_event()
+        connect_page_load(page, library, default, controls, requests, tabs)
+        # returning to the Play tab lists the models trained meanwhile
+        play_tab.select(partial(list_models, library), None, controls.model, **QUIET)
         for tab, active in ((play_tab, "false"), (watch_tab, "true")):
-            # in the browser, where the two cannot overtake each other as answers of a server could
-            tab.select(None, None, timer, js=SWITCH.format(active=active), **QUIET)
+            # in the browser, since answers of the server could arrive in the wrong order
+            tab.select(None, None, timer, js=SET_ACTIVE.format(active=active), **QUIET)
     return page
 
 
-def model_names(library):
+def list_models(library):
     return gr.update(choices=library.names())

@@ -1,8 +1,28 @@
-"""What the page's events have in common."""
+"""Options that the page's events share, and how they report errors."""
 
-# an event of the page itself: at once, without a spinner, and no part of the API
+from contextlib import contextmanager
+
+import gradio as gr
+
+from charlm.errors import CharlmError
+
+# an event of the page itself: runs at once, shows no spinner, is not part of the API
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-# the same for one that may wait for the Hub, in the queue for a while
+# the same for an event that may wait for the Hub, which needs a queue
 SLOW = QUIET | {"queue": True, "concurrency_limit": 8}
-# the event of the Play tab that generates, as the page's config names it
+# the name that the page's config gives to the Play tab's event that generates
 GENERATE_EVENT = "generate_event"
+
+
+@contextmanager
+def visitor_errors():
+    """Turn a CharlmError into a gr.Error, which shows its message to the visitor or caller."""
+    try:
+        yield
+    except CharlmError as error:
+        raise visitor_error(error) from None
+
+
+def visitor_error(error):
+    """Return a gr.Error with the message of a CharlmError; it prints no traceback."""
+    return gr.Error(str(error), print_exception=False)

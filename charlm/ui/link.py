@@ -1,14 +1,14 @@
-"""Links to a generation: what was asked for, in an address that asks for the same again."""
+"""Links to a generation: an address that holds its prompt, model, revision and settings."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from charlm.config import SampleConfig
 from charlm.errors import CharlmError
-from charlm.serving import generate as writer
+from charlm.serving.generate import check_text_length, sample_config
 
-LONGEST = 8_000  # characters of an address, which every browser and server takes
-NUMBERS = {  # what each is, and what it is if nothing is said; as writer.sample_config takes them
+MAX_QUERY_CHARS = 8_000  # every browser and server accepts an address of this length
+SETTINGS = {  # name -> (type, default), in the order that sample_config takes them
     "max_new_chars": (int, SampleConfig.max_new_chars),
     "temperature": (float, SampleConfig.temperature),
     "top_k": (int, SampleConfig.top_k),
@@ -20,38 +20,38 @@ NUMBERS = {  # what each is, and what it is if nothing is said; as writer.sample
 
 @dataclass(frozen=True)
 class Link:
-    """A generation as an address tells it."""
+    """The request for a generation that an address holds."""
 
     prompt: str
     model: str
-    revision: str  # of the model, see Library.revision; "" takes any
-    numbers: tuple  # one for each of NUMBERS
+    revision: str  # of the model, see Library.revision; "" accepts any
+    settings: tuple  # a value for each of SETTINGS
 
     def query(self):
-        """The address's query, from the "?" on; "" if it would be too long to be sent."""
+        """Return the query of the address, from the "?" on; "" if it would be too long."""
         parts = {"prompt": self.prompt, "model": self.model, "revision": self.revision}
-        parts |= dict(zip(NUMBERS, self.numbers, strict=True))
+        parts |= dict(zip(SETTINGS, self.settings, strict=True))
         query = "?" + urlencode(parts)
-        return query if len(query) <= LONGEST else ""
+        return query if len(query) <= MAX_QUERY_CHARS else ""
 
 
-def read(params, default, limits):
-    """The Link in an address's parameters, a mapping of texts; None if there is none.
+def link_from_query(params, default_model, limits):
+    """Return the Link in a mapping of query parameters; None if they hold none.
 
-    What is left out is as on a fresh page, and the model is then `default`. Raises CharlmError,
-    for what is beyond the Limits as well.
+    Parameters left out get the values of a fresh page. Raises CharlmError for a value that is
+    invalid or beyond the Limits.
     """
-    if not {"prompt", "model", *NUMBERS} & params.keys():
+    if not {"prompt", "model", *SETTINGS} & params.keys():
         return None
-    numbers = tuple(number(name, params.get(name, "")) for name in NUMBERS)
-    writer.sample_config(limits, *numbers)
+    settings = tuple(parse_setting(name, params.get(name, "")) for name in SETTINGS)
+    sample_config(limits, *settings)
     prompt = params.get("prompt", "")
-    writer.check_length("the prompt", prompt)
-    return Link(prompt, params.get("model") or default, params.get("revision", ""), numbers)
+    check_text_length("the prompt", prompt)
+    return Link(prompt, params.get("model") or default_model, params.get("revision", ""), settings)
 
 
-def number(name, text):
-    kind, default = NUMBERS[name]
+def parse_setting(name, text):
+    kind, default = SETTINGS[name]
     try:
         return kind(text) if text else default
     except ValueError:

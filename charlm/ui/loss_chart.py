@@ -1,14 +1,14 @@
-"""Loss curves as HTML: a pure function of what runs tell, drawn to any width without a script.
+"""Loss curves as HTML: pure functions that draw without a script, at any width.
 
-Lines are SVG in a box of 1000 by 1000 that is stretched to whatever room there is; words and dots
-are HTML laid over it, which keep their size.
+The lines are an SVG of 1000 by 1000 units, stretched to the width available. Labels and dots are
+HTML elements placed over it, so they keep their size.
 """
 
 import math
 from dataclasses import dataclass
 from html import escape
 
-BUCKETS = 240  # points of a curve, at most
+MAX_POINTS = 240  # of a curve
 REFERENCES = {
     "uniform": "blind chance",
     "unigram": "character frequencies",
@@ -27,10 +27,10 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where on the plot, in shares of its width and height, a step and a loss are.
+class Axes:
+    """Map steps and losses to fractions of the plot's width and height, from the top left.
 
-    Losses are drawn by their logarithm: a tenth less is as far at the end as at the beginning.
+    The loss axis is logarithmic: a drop of a tenth is as high at the end as at the beginning.
     """
 
     last_step: int
@@ -44,110 +44,110 @@ class Frame:
         return step / self.last_step
 
     def y(self, loss):
-        share = math.log(self.high / max(loss, 1e-9)) / math.log(self.high / self.low)
-        return min(1.02, max(-0.02, share))
+        fraction = math.log(self.high / max(loss, 1e-9)) / math.log(self.high / self.low)
+        return min(1.02, max(-0.02, fraction))
 
 
 def loss_chart_html(curves, references, last_step, log_steps=False):
-    """Runs laid over each other, the first one in full, the others' validation loss alone.
+    """Return a chart of the first curve in full, and of the others' validation losses.
 
-    `references`: losses by the names in REFERENCES. `last_step`: where the first run will end.
+    `references`: losses by the names in REFERENCES. `last_step`: the step at which the first run
+    will end.
     """
-    frame = frame_of(curves, references, last_step, log_steps)
+    axes = fit_axes(curves, references, last_step, log_steps)
     main, *others = curves
     lines = [
-        *(f'<path class="reference" d="{level(frame, loss)}"/>' for loss in references.values()),
-        f'<path class="train" d="{path(frame, thin(frame, main.train))}"/>',
+        *(f'<path class="reference" d="{level_path(axes, y)}"/>' for y in references.values()),
+        f'<path class="train" d="{curve_path(axes, thin(axes, main.train))}"/>',
         *(
-            f'<path class="val other-{i % 4}" d="{path(frame, thin(frame, other.val))}"/>'
+            f'<path class="val other-{i % 4}" d="{curve_path(axes, thin(axes, other.val))}"/>'
             for i, other in enumerate(others)
         ),
-        f'<path class="val" d="{path(frame, thin(frame, main.val))}"/>',
+        f'<path class="val" d="{curve_path(axes, thin(axes, main.val))}"/>',
     ]
-    labels = [reference_label(frame, name, loss) for name, loss in references.items()]
-    few = main.val if len(main.val) <= BUCKETS else ()
-    dots = [dot(frame, step, loss) for step, loss in few]
+    labels = [reference_label(axes, name, loss) for name, loss in references.items()]
+    dotted = main.val if len(main.val) <= MAX_POINTS else ()
+    dots = [dot(axes, step, loss) for step, loss in dotted]
     return (
-        f'<figure class="curve"><div class="plot" role="img" aria-label="{escape(summary(main))}">'
+        f'<figure class="curve"><div class="plot" role="img" aria-label="{escape(alt_text(main))}">'
         f'<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
-        f"{''.join(lines)}</svg>{''.join([*axis_labels(frame), *labels, *dots])}</div>"
+        f"{''.join(lines)}</svg>{''.join([*axis_labels(axes), *labels, *dots])}</div>"
         f"<figcaption>{legend(main, others)}</figcaption></figure>"
     )
 
 
-def frame_of(curves, references, last_step, log_steps):
-    """A Frame with room for all curves, but for losses far above chance or close to nothing."""
+def fit_axes(curves, references, last_step, log_steps):
+    """Return Axes with room for all curves, except losses far above chance or close to zero."""
     steps = [step for curve in curves for step, _ in (*curve.train, *curve.val)]
     losses = [loss for curve in curves for _, loss in (*curve.train, *curve.val)]
     losses += references.values()
     high = 1.06 * min(max(losses, default=4.0), 1.25 * references.get("uniform", math.inf))
     low = max(min(losses, default=1.0), high / 40) / 1.06
-    return Frame(max(1, last_step, *steps), min(low, high / 1.5), high, log_steps)
+    return Axes(max(1, last_step, *steps), min(low, high / 1.5), high, log_steps)
 
 
-def thin(frame, points):
-    """At most BUCKETS points, each the mean of those that would be drawn at about its place."""
+def thin(axes, points):
+    """Return at most MAX_POINTS points, each the mean of neighbours that would overlap."""
     buckets = {}
     for step, loss in points:
-        buckets.setdefault(int(frame.x(step) * BUCKETS), []).append((step, loss))
+        buckets.setdefault(int(axes.x(step) * MAX_POINTS), []).append((step, loss))
     return [
         (sum(s for s, _ in inside) / len(inside), sum(v for _, v in inside) / len(inside))
         for inside in buckets.values()
     ]
 
 
-def path(frame, points):
-    """An SVG path through (step, loss)."""
-    places = (f"{1000 * frame.x(s):.1f} {1000 * frame.y(loss):.1f}" for s, loss in points)
-    return "M" + "L".join(places) if points else ""
+def curve_path(axes, points):
+    """Return the SVG path through (step, loss) points."""
+    coordinates = (f"{1000 * axes.x(s):.1f} {1000 * axes.y(loss):.1f}" for s, loss in points)
+    return "M" + "L".join(coordinates) if points else ""
 
 
-def level(frame, loss):
-    y = 1000 * frame.y(loss)
+def level_path(axes, loss):
+    y = 1000 * axes.y(loss)
     return f"M0 {y:.1f}L1000 {y:.1f}"
 
 
-def reference_label(frame, name, loss):
-    told = (
-        f"{REFERENCES[name]} {loss:.4f}" if name == "lecture" else f"{REFERENCES[name]} {loss:.2f}"
-    )
-    return f'<span class="reference" style="top:{100 * frame.y(loss):.2f}%">{escape(told)}</span>'
+def reference_label(axes, name, loss):
+    digits = 4 if name == "lecture" else 2
+    label = escape(f"{REFERENCES[name]} {loss:.{digits}f}")
+    return f'<span class="reference" style="top:{100 * axes.y(loss):.2f}%">{label}</span>'
 
 
-def dot(frame, step, loss):
-    place = f"left:{100 * frame.x(step):.2f}%;top:{100 * frame.y(loss):.2f}%"
-    return f'<i class="dot" style="{place}" title="step {step:,}: validation loss {loss:.4f}"></i>'
+def dot(axes, step, loss):
+    position = f"left:{100 * axes.x(step):.2f}%;top:{100 * axes.y(loss):.2f}%"
+    title = f"step {step:,}: validation loss {loss:.4f}"
+    return f'<i class="dot" style="{position}" title="{title}"></i>'
 
 
-def axis_labels(frame):
-    """Steps below and losses at the left, at round numbers."""
-    for step in step_ticks(frame):
-        place = f"left:{100 * frame.x(step):.2f}%"
-        yield f'<span class="step" style="{place}">{step:,}</span>'
-    for loss in loss_ticks(frame):
-        yield f'<span class="loss" style="top:{100 * frame.y(loss):.2f}%">{loss:g}</span>'
+def axis_labels(axes):
+    """Yield labels at round numbers: steps below the plot, losses at its left."""
+    for step in step_ticks(axes):
+        yield f'<span class="step" style="left:{100 * axes.x(step):.2f}%">{step:,}</span>'
+    for loss in loss_ticks(axes):
+        yield f'<span class="loss" style="top:{100 * axes.y(loss):.2f}%">{loss:g}</span>'
 
 
-def step_ticks(frame):
-    if not frame.log_steps:
-        return [round(s) for s in round_numbers(0, frame.last_step, 5) if s == round(s)]
-    return [0, *(10**n for n in range(int(math.log10(frame.last_step)) + 1))]
+def step_ticks(axes):
+    if not axes.log_steps:
+        return [round(s) for s in round_numbers(0, axes.last_step, 5) if s == round(s)]
+    return [0, *(10**n for n in range(int(math.log10(axes.last_step)) + 1))]
 
 
-def loss_ticks(frame):
-    """Numbers that are round and far enough apart on a logarithmic axis."""
-    if frame.high / frame.low < 2:
-        return round_numbers(frame.low, frame.high, 5)
-    steps = (1, 1.5, 2, 3, 4, 5, 7) if frame.high / frame.low < 10 else (1, 2, 5)
-    ticks = [round(10.0**power * step, 10) for power in range(-3, 3) for step in steps]
-    return [tick for tick in ticks if frame.low <= tick <= frame.high]
+def loss_ticks(axes):
+    """Return round numbers that are far enough apart on a logarithmic axis."""
+    if axes.high / axes.low < 2:
+        return round_numbers(axes.low, axes.high, 5)
+    multiples = (1, 1.5, 2, 3, 4, 5, 7) if axes.high / axes.low < 10 else (1, 2, 5)
+    ticks = [round(10.0**power * multiple, 10) for power in range(-3, 3) for multiple in multiples]
+    return [tick for tick in ticks if axes.low <= tick <= axes.high]
 
 
-def round_numbers(low, high, about):
-    """Multiples of 1, 2 or 5 times a power of ten from `low` to `high`, some `about` of them."""
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * 0.7)
+def round_numbers(low, high, count):
+    """Return about `count` multiples of 1, 2 or 5 times a power of ten, from `low` to `high`."""
+    rough_step = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough_step))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough_step * 0.7)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(n * step, 10) for n in range(first, last + 1)]
 
@@ -157,16 +157,16 @@ def legend(main, others):
     if others:
         entries[1] = ("val", f"validation loss of {main.name}")
         entries += [(f"val other-{i % 4}", other.name) for i, other in enumerate(others)]
-    drawn = (
+    spans = (
         f'<span><svg viewBox="0 0 30 10" aria-hidden="true"><path class="{kind}" d="M0 5L30 5"/>'
-        f"</svg>{escape(told)}</span>"
-        for kind, told in entries
+        f"</svg>{escape(label)}</span>"
+        for kind, label in entries
     )
-    return "".join(drawn) + "<span>nats per character, by step</span>"
+    return "".join(spans) + "<span>nats per character, by step</span>"
 
 
-def summary(curve):
-    """The curve in words, for whoever cannot see it."""
+def alt_text(curve):
+    """Return the curve in words, for screen readers."""
     if not curve.val:
         return f"{curve.name}: no evaluation yet"
     (first, before), (last, after) = curve.val[0], curve.val[-1]

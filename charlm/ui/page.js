@@ -1,30 +1,32 @@
-// What the page does by itself, without asking the server.
+// What the page does in the browser, without asking the server.
 (() => {
   const find = (id) => document.getElementById(id);
-  const narrow = () => window.matchMedia("(max-width: 768px)").matches;
+  const isNarrow = () => window.matchMedia("(max-width: 768px)").matches;
 
-  // Ctrl+Enter (or Cmd+Enter) writes, wherever on the page the hands are.
+  // Ctrl+Enter or Cmd+Enter generates, wherever the focus is.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-    const write = find("generate");
-    if (write && write.offsetParent) {
+    const generate = find("generate");
+    if (generate && generate.offsetParent) {
       event.preventDefault();
-      write.click();
+      generate.click();
     }
   });
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    if (button.id === "copy") copyVerse(button);
-    // seen at once, and also where the server answers no more
-    if (button.id === "stop-generating") find("text").querySelector(".writing")?.classList.remove("writing");
-    // on a phone the verse is below the controls: bring it into view when it begins
-    const writes = button.id === "generate" || button.closest("#examples");
-    if (writes && narrow()) find("output").scrollIntoView({ behavior: "smooth" });
+    if (button.id === "copy") copyText(button);
+    // responds at once, even if the server no longer answers
+    if (button.id === "stop-generating") {
+      find("text").querySelector(".generating")?.classList.remove("generating");
+    }
+    // on a phone the text is below the controls: scroll to it when a generation begins
+    const generates = button.id === "generate" || button.closest("#examples");
+    if (generates && isNarrow()) find("output").scrollIntoView({ behavior: "smooth" });
   });
 
-  // A link to a generation is for sending; where it cannot be copied, it opens like any other.
+  // A link to a generation is copied when clicked; without a clipboard it opens like any other.
   document.addEventListener("click", (event) => {
     const link = event.target.closest("#link");
     if (!link || !navigator.clipboard || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -35,7 +37,7 @@
     );
   });
 
-  // The address says which tab is open, so that a reload, or a link, opens it again.
+  // The address names the open tab, so that a reload or a link opens it again.
   document.addEventListener("click", (event) => {
     const tab = event.target.closest('button[role="tab"]');
     if (!tab) return;
@@ -45,17 +47,17 @@
     history.replaceState(history.state, "", address);
   });
 
-  async function copyVerse(button) {
+  async function copyText(button) {
     const lines = [...find("text").querySelectorAll("p")].map((p) => p.textContent);
-    let told = "Copied";
+    let label = "Copied";
     try {
       await navigator.clipboard.writeText(lines.join("\n"));
     } catch {
-      // no clipboard on plain http from another machine, or not allowed: select it instead
+      // the clipboard is unavailable over plain http, or not permitted: select the text instead
       window.getSelection().selectAllChildren(find("text"));
-      told = "Selected: now Ctrl+C";
+      label = "Selected: now Ctrl+C";
     }
-    button.textContent = told;
+    button.textContent = label;
     setTimeout(() => (button.textContent = "Copy"), 2000);
   }
 })();

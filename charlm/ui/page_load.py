@@ -1,77 +1,71 @@
-"""What a page opens with: the tab, the model and the generation that its address names."""
+"""The page's load events: open the tab, the model and the link that the address names."""
 
 import gradio as gr
 
 from charlm.errors import CharlmError
-from charlm.ui import link as links
-from charlm.ui import play
 from charlm.ui.events import QUIET, SLOW
+from charlm.ui.link import link_from_query
+from charlm.ui.play_html import hub_notice_html, model_summary_html
 
 
-def connect(page, library, default, controls, requests, tabs):
-    """Have `page` open as its address says, and write what a link asks for."""
-    outputs = [
-        controls.hub_notice,
-        controls.model,
-        controls.blurb,
-        controls.prompt,
-        *controls.settings,
-    ]
-    outputs.append(requests.wanted)
+def connect_page_load(page, library, default, controls, requests, tabs):
+    """Connect the load events of `page`; `default`: the model chosen when the page was built."""
+    filled_in = [controls.model, controls.model_summary, controls.prompt, *controls.settings]
+    outputs = [controls.hub_notice, *filled_in, requests.wanted]
 
-    def begin(request: gr.Request):
-        update = dict.fromkeys(outputs, gr.skip()) | {requests.wanted: False}
+    def load(request: gr.Request):
+        updates = dict.fromkeys(outputs, gr.skip()) | {requests.wanted: False}
 
-        def told(*notices):
-            notice = play.hub_notice_html([*library.notices(), *notices])
-            return [*(update | {controls.hub_notice: notice}).values()]
+        def with_notice(*notices):
+            notice = hub_notice_html([*library.notices(), *notices])
+            return [*(updates | {controls.hub_notice: notice}).values()]
 
-        update[controls.model] = gr.update(choices=library.names())
-        if (better := library.default()) != default:  # it was not here when the page was made
-            update[controls.model] = gr.update(choices=library.names(), value=better)
-        update[controls.blurb] = play.model_summary_html(
-            library, better
-        )  # which may have a new revision
-        yield told()
+        def choose(name, **value):
+            updates[controls.model] = gr.update(choices=library.names(), **value)
+            updates[controls.model_summary] = model_summary_html(library, name)
+
+        # the default may have changed since the page was built, and so may its revision
+        current = library.default()
+        choose(current, **({"value": current} if current != default else {}))
+        yield with_notice()
         try:
-            link = links.read(request.query_params, better, library.limits)
+            link = link_from_query(request.query_params, current, library.limits)
             if not link:
                 return
-            update[controls.prompt] = link.prompt
-            update |= dict(zip(controls.settings, link.numbers, strict=True))
-            yield told(f"Fetching {link.model} …" if link.model not in library.names() else "")
-            name, notice = find(library, link)
+            updates[controls.prompt] = link.prompt
+            updates.update(zip(controls.settings, link.settings, strict=True))
+            known = link.model in library.names()
+            yield with_notice("" if known else f"Fetching {link.model} …")
+            name, notice = find_linked_model(library, link)
         except CharlmError as error:
-            yield told(str(error))
+            yield with_notice(str(error))
             return
-        update[controls.model] = gr.update(choices=library.names(), value=name)
-        update[controls.blurb] = play.model_summary_html(library, name)
-        update[requests.wanted] = True
-        yield told(notice)
+        choose(name, value=name)
+        updates[requests.wanted] = True
+        yield with_notice(notice)
 
-    page.load(open_tab, None, tabs, **QUIET)
-    page.load(begin, None, outputs, **SLOW).then(**requests.event)
+    page.load(select_tab, None, tabs, **QUIET)
+    page.load(load, None, outputs, **SLOW).then(**requests.event)
 
 
-def open_tab(request: gr.Request):
-    """The tab that the address names, as after a reload."""
+def select_tab(request: gr.Request):
+    """Return an update that selects the tab named by the address, as after a reload."""
     return gr.Tabs(selected="watch") if request.query_params.get("tab") == "watch" else gr.skip()
 
 
-def find(library, link):
-    """(name, notice): the model that a link is about, fetched if it is the Hub's.
+def find_linked_model(library, link):
+    """Return (name, notice) of a Link's model, fetched first if it is on the Hub.
 
-    The notice says so if its weights are others by now; else it is empty. Raises CharlmError.
+    The notice says so if the model's weights have changed since the link was made; else it is "".
+    Raises CharlmError.
     """
-    there = link.model in library.names()
-    if there and link.revision in ("", library.revision(link.model)):
+    known, on_hub = link.model in library.names(), "/" in link.model
+    if known and link.revision in ("", library.revision(link.model)):
         return link.model, ""
-    if there and "/" not in link.model:
-        return (
-            link.model,
-            f"this link is from when {link.model} had other weights: the text differs",
-        )
-    if "/" not in link.model:
-        library.path(link.model)  # which says what there is
+    if known and not on_hub:
+        notice = f"this link is from when {link.model} had other weights: the text differs"
+        return link.model, notice
+    if not on_hub:
+        library.path(link.model)  # raises an error that lists the models
     repo = link.model.partition("@")[0]
     return library.add(f"{repo}@{link.revision}" if link.revision else link.model), ""

@@ -1,4 +1,4 @@
-"""The form that starts a run: a preset, a text, and what one likes to change of it."""
+"""The form that starts a run: a preset, a text, a name, and options that differ from the preset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +8,11 @@ import gradio as gr
 from charlm.config import GPTConfig, TrainConfig, notes_of
 from charlm.data.corpus import DataError
 from charlm.presets import PRESETS
-from charlm.serving import generate as writer
+from charlm.serving.generate import as_int
 from charlm.serving.limits import OPTIONS
 from charlm.ui.events import QUIET
 
-TINY, OWN, WRITTEN = "Tiny Shakespeare", "My own", "One that a model writes now"
+TINY_SHAKESPEARE, OWN, GENERATED = "Tiny Shakespeare", "My own", "One that a model writes now"
 NOTES = {**notes_of(GPTConfig), **notes_of(TrainConfig)}
 LABELS = {
     "steps": "Steps",
@@ -29,8 +29,8 @@ LABELS = {
 
 
 @dataclass(frozen=True)
-class Form:
-    """What a visitor fills in; `inputs` in the order that `read` takes them."""
+class RunForm:
+    """The components of the form."""
 
     preset: gr.Radio
     source: gr.Radio
@@ -39,38 +39,32 @@ class Form:
     name: gr.Textbox
     numbers: list  # one for each of OPTIONS
     start: gr.Button
-    rescue: gr.Button
+    use_generated: gr.Button  # offered when Tiny Shakespeare cannot be downloaded
     notice: gr.HTML
 
     @property
     def inputs(self):
+        """The components whose values `job_arguments` takes, in its order."""
         return [self.preset, self.source, self.text, self.file, self.name, *self.numbers]
 
     @property
     def fields(self):
-        """What can be filled in wrongly, by the option that an error names."""
-        return {"text": self.text, "name": self.name} | dict(
-            zip(OPTIONS, self.numbers, strict=True)
-        )
+        """The components that can show an error, by the option that a ConfigError names."""
+        numbers = dict(zip(OPTIONS, self.numbers, strict=True))
+        return {"text": self.text, "name": self.name} | numbers
 
 
-def build(limits):
-    """The form, in the Blocks being built; what it does is connected by `watch`."""
+def build_run_form(limits):
+    """Build the form in the Blocks being built; `watch_events` connects its buttons."""
     start = gr.Button("Train one now", variant="primary", elem_id="train")
     notice = gr.HTML(preset_html("fast"), elem_id="train-notice")
-    rescue = gr.Button("Let a model write one and learn from that", visible=False, elem_id="rescue")
+    use_generated = gr.Button(
+        "Let a model write one and learn from that", visible=False, elem_id="use-generated"
+    )
     with gr.Accordion("What to train, and on which text …", open=False, elem_id="form"):
         preset = gr.Radio(list(PRESETS), value="fast", label="The preset", elem_id="preset")
-        source = gr.Radio([TINY, OWN, WRITTEN], value=TINY, label="The text", elem_id="source")
-        text = gr.Textbox(
-            label="Your text",
-            info=f"any alphabet, from 1,000 characters to {limits.max_text:,} bytes",
-            lines=4,
-            max_lines=8,
-            visible=False,
-            elem_id="own-text",
-        )
-        file = gr.File(label="… or a text file", visible=False, height=150, elem_id="own-file")
+        source = build_source()
+        text, file = build_own_text(limits)
         name = gr.Textbox(
             label="Its name",
             info="small letters, digits, '-', '_' and '.'; empty: made from the preset's",
@@ -78,75 +72,88 @@ def build(limits):
             elem_id="run-name",
         )
         with gr.Row(elem_id="numbers"):
-            numbers = [number(name, limits) for name in OPTIONS]
-    form = Form(preset, source, text, file, name, numbers, start, rescue, notice)
-    preset.change(
-        lambda preset: [preset_html(preset), *values(limits, preset)],
-        preset,
-        [notice, *numbers],
-        **QUIET,
-    )
-    source.change(
-        lambda source: [gr.update(visible=source == OWN)] * 2, source, [text, file], **QUIET
-    )
-    return form
+            numbers = [build_number(option, limits) for option in OPTIONS]
+    connect_choices(limits, preset, source, [text, file], notice, numbers)
+    return RunForm(preset, source, text, file, name, numbers, start, use_generated, notice)
 
 
-def number(name, limits):
-    value = shown_value("fast", name, limits)
+def build_source():
+    sources = [TINY_SHAKESPEARE, OWN, GENERATED]
+    return gr.Radio(sources, value=TINY_SHAKESPEARE, label="The text", elem_id="source")
+
+
+def build_own_text(limits):
+    text = gr.Textbox(
+        label="Your text",
+        info=f"any alphabet, from 1,000 characters to {limits.max_text:,} bytes",
+        lines=4,
+        max_lines=8,
+        visible=False,
+        elem_id="own-text",
+    )
+    file = gr.File(label="… or a text file", visible=False, height=150, elem_id="own-file")
+    return text, file
+
+
+def build_number(option, limits):
+    value = allowed_value("fast", option, limits)
     return gr.Number(
         value,
-        label=LABELS[name],
-        info=NOTES[name],
+        label=LABELS[option],
+        info=NOTES[option],
         precision=0 if isinstance(value, int) else None,
         min_width=140,
-        elem_id=f"option-{name}",
+        elem_id=f"option-{option}",
     )
 
 
-def preset_value(preset, name):
-    """The value that an option has in a preset; None if its model has no such option."""
+def connect_choices(limits, preset, source, own_text, notice, numbers):
+    """Fill in the options of the chosen preset; show the fields for one's own text if chosen."""
+
+    def fill_in(preset):
+        values = [allowed_value(preset, option, limits) for option in OPTIONS]
+        updates = [gr.update(value=value, visible=value is not None) for value in values]
+        return [preset_html(preset), *updates]
+
+    def show_own_text(source):
+        return [gr.update(visible=source == OWN)] * len(own_text)
+
+    preset.change(fill_in, preset, [notice, *numbers], **QUIET)
+    source.change(show_own_text, source, own_text, **QUIET)
+
+
+def preset_value(preset, option):
+    """Return an option's value in a preset; None if the preset's model has no such option."""
     chosen = PRESETS[preset]
-    return getattr(chosen.training, name, getattr(chosen.model, name, None))
+    return getattr(chosen.training, option, getattr(chosen.model, option, None))
 
 
-def shown_value(preset, name, limits):
-    """That value, or the most that is allowed here: the form begins with what can be started."""
-    value = preset_value(preset, name)
-    return min(value, limits.max_steps) if name == "steps" else value
-
-
-def values(limits, preset):
-    """Updates of the numbers to those of a preset."""
-    found = [shown_value(preset, name, limits) for name in OPTIONS]
-    return [gr.update(value=value, visible=value is not None) for value in found]
+def allowed_value(preset, option, limits):
+    """Return `preset_value`, or the limit if it is lower, so that the form can start as it is."""
+    value = preset_value(preset, option)
+    return min(value, limits.max_steps) if option == "steps" else value
 
 
 def preset_html(preset):
     return f'<p class="model-summary">{preset}: {PRESETS[preset].note}.</p>'
 
 
-def read(preset, source, text, file, name, *numbers):
-    """The arguments of Jobs.start that the form stands for, but for a text still to be written.
+def job_arguments(preset, source, text, file, name, *numbers):
+    """Return the arguments of JobQueue.start that the form's values stand for.
 
-    Raises DataError for a file that is no text.
+    "text" is "" unless it is the visitor's own. Raises DataError for a file that is no text.
     """
     options = {
-        option: writer.whole(value)
+        option: as_int(value)
         for option, value in zip(OPTIONS, numbers, strict=True)
         if preset_value(preset, option) is not None and value != preset_value(preset, option)
     }
-    return {
-        "preset": preset,
-        "name": (name or "").strip(),
-        "text": own_text(source, text, file),
-    } | options
+    text = read_own_text(text, file) if source == OWN else ""
+    return {"preset": preset, "name": (name or "").strip(), "text": text} | options
 
 
-def own_text(source, text, file):
-    """The visitor's own text, a file before what was typed; "" for another source."""
-    if source != OWN:
-        return ""
+def read_own_text(text, file):
+    """Return the text of an uploaded file, or without one the text typed in."""
     if file:
         try:
             return Path(file).read_bytes().decode("utf-8-sig")
@@ -157,15 +164,16 @@ def own_text(source, text, file):
     return text
 
 
-def marks(form, source, error=None):
-    """Updates of form.fields: what is wrong, at the field whose fault it is, and nowhere else.
+def field_updates(form, source, error=None):
+    """Return an update for each of `form.fields`: the error at its field, none at the others.
 
-    Not by Gradio's validators: what they tell is gone with the next event of the page, a second on.
+    Gradio's validators would do this too, but their messages vanish at the page's next event,
+    which comes within a second.
     """
-    wrong = getattr(error, "option", "text" if isinstance(error, DataError) else None)
+    invalid = getattr(error, "option", "text" if isinstance(error, DataError) else None)
     return [
-        gr.update(info=str(error), elem_classes=["wrong"])
-        if name == wrong and (name != "text" or source == OWN)
+        gr.update(info=str(error), elem_classes=["invalid"])
+        if name == invalid and (name != "text" or source == OWN)
         else gr.update(info=field.info, elem_classes=[])
         for name, field in form.fields.items()
     ]

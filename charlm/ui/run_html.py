@@ -1,10 +1,11 @@
-"""A run in words: pure functions from its status and history to HTML."""
+"""The Watch tab's HTML: pure functions from a run's status and history to strings."""
 
 from html import escape
 
 from charlm.ui.text_html import text_html
 
-ROWS = 200  # of the table of evaluations
+NO_RUNS_HTML = "<p>Nothing has been trained here yet.</p>"
+MAX_ROWS = 200  # of the table of evaluations
 STATES = {
     "waiting": "waits in line",
     "starting": "is about to begin",
@@ -14,7 +15,8 @@ STATES = {
     "stopped": "was stopped",
     "failed": "has failed",
 }
-BEATEN = {
+ACTIONS = {"pause": "Pause", "resume": "Resume", "stop": "Stop", "delete": "Delete …"}
+MILESTONES = {
     "uniform": "does better than blind chance",
     "unigram": "beats the character frequencies",
     "bigram": "beats the bigram",
@@ -22,28 +24,32 @@ BEATEN = {
 }
 
 
-def head_html(status, history):
-    """The run's name and state, how far it is, and the figures of the moment."""
-    share = status.step / status.steps if status.steps else 0
-    told = " · ".join(facts(status))
+def run_head_html(status, history):
+    """Return the run's name, state, progress bar and current figures."""
+    done = status.step / status.steps if status.steps else 0
     data = history.start["data"]["name"] if history.start else ""
-    learns = f" <small>on {escape(data)}</small>" if data else ""
+    on_data = f" <small>on {escape(data)}</small>" if data else ""
     message = f'<p class="message">{escape(status.message)}</p>' if status.message else ""
     return (
         f'<div class="run {status.state}"><h2>{escape(status.name)} <em>{STATES[status.state]}</em>'
-        f'{learns}</h2><div class="bar" role="progressbar" aria-label="progress of'
+        f'{on_data}</h2><div class="bar" role="progressbar" aria-label="progress of'
         f' {escape(status.name)}" aria-valuemin="0" aria-valuemax="{status.steps}"'
-        f' aria-valuenow="{status.step}"><i style="width:{100 * share:.1f}%"></i></div>'
-        f'<p class="facts">{escape(told)}</p>{message}</div>'
+        f' aria-valuenow="{status.step}"><i style="width:{100 * done:.1f}%"></i></div>'
+        f'<p class="facts">{escape(" · ".join(run_facts(status)))}</p>{message}</div>'
     )
 
 
-def facts(status):
+def run_facts(status):
+    """Yield the current figures of a run, each as a phrase."""
     if status.state == "waiting":
-        yield "next in line" if status.place == 1 else f"number {status.place} in line"
+        yield (
+            "next in line"
+            if status.queue_position == 1
+            else f"number {status.queue_position} in line"
+        )
     yield f"step {status.step:,} of {status.steps:,}"
     if status.eta_seconds is not None:
-        yield f"{duration(status.eta_seconds)} left"
+        yield f"{format_duration(status.eta_seconds)} left"
     if status.state in ("running", "paused") and status.chars_per_second:
         yield f"{status.chars_per_second:,.0f} characters a second"
         yield f"learning rate {status.learning_rate:.2g}"
@@ -51,8 +57,8 @@ def facts(status):
         yield f"validation loss {status.val_loss:.4f}"
 
 
-def duration(seconds):
-    """Seconds as somebody would say them."""
+def format_duration(seconds):
+    """Return seconds in the largest two units: "12 s", "1 min 05 s", "2 h 30 min"."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
@@ -62,19 +68,19 @@ def duration(seconds):
 
 
 def milestones_html(history):
-    """Which references the validation loss got below, and when."""
+    """Return a list of the references that the validation loss beat, and at which step."""
     entries = (
-        f"<li><b>step {step:,}</b> {escape(BEATEN[name])} ({history.references[name]:.4g})</li>"
+        f"<li><b>step {step:,}</b> {escape(MILESTONES[name])} ({history.references[name]:.4g})</li>"
         for name, step in history.milestones()
     )
     return f'<ol class="milestones">{"".join(entries)}</ol>'
 
 
 def figures_html(history):
-    """The evaluations as a table, the latest first."""
+    """Return a table of the latest MAX_ROWS evaluations, the newest first."""
     rows = "".join(
         f"<tr><td>{step:,}</td><td>{train:.4f}</td><td>{val:.4f}</td></tr>"
-        for step, train, val in history.evals[: -ROWS - 1 : -1]
+        for step, train, val in history.evals[: -MAX_ROWS - 1 : -1]
     )
     return (
         '<table class="figures"><thead><tr><th>step</th><th>training loss</th>'
@@ -82,20 +88,24 @@ def figures_html(history):
     )
 
 
-def sample_html(history, moment):
-    """What the model wrote last before the step `moment`, or at it."""
+def sample_html(history, step):
+    """Return the last sample taken at or before a step; the first one if all came later."""
     if not history.samples:
         return '<p class="status">What it writes will stand here.</p>'
-    earlier = [sample for sample in history.samples if sample[0] <= moment]
-    step, text = earlier[-1] if earlier else history.samples[0]
-    title = f"What it wrote at step {step:,}" if step else "What it wrote before it had learned"
+    earlier = [sample for sample in history.samples if sample[0] <= step]
+    sample_step, text = earlier[-1] if earlier else history.samples[0]
+    title = (
+        f"What it wrote at step {sample_step:,}"
+        if sample_step
+        else "What it wrote before it had learned"
+    )
     return f'<h3 class="sample">{title}</h3>' + text_html(text.strip("\n"))
 
 
-def label(status):
-    """The run in the list of all runs."""
+def run_label(status):
+    """Return the run's entry in the list of all runs: its name, and its state or final loss."""
     if status.state == "waiting":
-        return f"{status.name} · waits, {status.place} in line"
+        return f"{status.name} · waits, {status.queue_position} in line"
     if status.state in ("running", "paused") and status.steps:
         return f"{status.name} · {status.state}, {100 * status.step // status.steps} %"
     if status.state == "finished" and status.val_loss is not None:

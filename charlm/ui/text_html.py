@@ -1,29 +1,28 @@
-"""A text as a printed play sets it: pure functions from text to HTML."""
+"""A text set like a printed play: pure functions from text to HTML."""
 
 import re
 from html import escape
 
-# "ROMEO:", "First Citizen:", alone on a line that follows nothing or an empty line
+# "ROMEO:" or "First Citizen:", alone on the first line or on a line after an empty one
 SPEAKER = re.compile(r"[A-Z][A-Za-z' -]{0,30}:")
 
 
-def text_html(text, given=0, writing=False):
-    """`text` as paragraphs, one a line: speakers, lines of verse, gaps; its first `given`
-    characters marked as the visitor's own.
+def text_html(text, prompt_length=0, generating=False):
+    """Return `text` as one paragraph per line: a speaker, a line of speech, or a gap.
 
-    No paragraph is closed, which HTML permits: so a text that grows gives HTML that, but for the
-    line being written, only grows at its end, and only that end has to travel to the browser.
-    The text of each paragraph is the line itself, so that copying them gives the text back.
+    The first `prompt_length` characters are marked as the visitor's own. `generating`: more text
+    is coming, so the page shows a cursor at the end.
+
+    Paragraphs are not closed, which HTML permits. As the text grows, its HTML changes only from
+    the last line on, and Gradio sends only that suffix to the browser. A paragraph's text is the
+    line itself, so copying the paragraphs gives the text back.
     """
-    parts, start, after_gap = (
-        [f'<article class="play-text{" writing" if writing else ""}">'],
-        0,
-        True,
-    )
+    parts = [f'<article class="play-text{" generating" if generating else ""}">']
+    start, after_gap = 0, True
     for line in text.split("\n"):
         kind = "gap" if not line else "speaker" if after_gap and SPEAKER.fullmatch(line) else "line"
-        own = max(0, min(len(line), given - start))
-        marked = f'<span class="given">{escape(line[:own])}</span>' if own else ""
+        own = max(0, min(len(line), prompt_length - start))
+        marked = f'<span class="prompt">{escape(line[:own])}</span>' if own else ""
         parts.append(f'<p class="{kind}">{marked}{escape(line[own:])}')
         after_gap = not line
         start += len(line) + 1

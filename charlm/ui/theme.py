@@ -1,4 +1,4 @@
-"""How the page looks: paper and ink by day, a candle-lit stage by night. All of it is local."""
+"""The page's theme, light and dark: Gradio's variables, the style sheet, the fonts. All local."""
 
 import base64
 from pathlib import Path
@@ -7,45 +7,50 @@ import gradio as gr
 
 HERE = Path(__file__).parent
 SERIF = ("EB Garamond", "Iowan Old Style", "Palatino", "Georgia", "serif")
-INK, PAPER, RUBRIC = "#2a1c10", "#f5ecd7", "#8f1d14"
-NIGHT, TALLOW, FLAME = "#15100c", "#efdfc1", "#e8a552"
-CLEAR = "transparent"
-COLOURS = {  # Gradio's names for them, by day and by night
-    "body_background_fill": (PAPER, NIGHT),
-    "body_text_color": (INK, TALLOW),
-    "body_text_color_subdued": ("#6b5640", "#b39d7b"),
-    "background_fill_primary": (PAPER, NIGHT),
+TEXT = ("#2a1c10", "#efdfc1")  # (light, dark), like all pairs below
+BACKGROUND = ("#f5ecd7", "#15100c")
+ACCENT = ("#8f1d14", "#e8a552")
+MUTED = ("#6b5640", "#b39d7b")
+BORDER = ("#cdb88f", "#4b3a28")
+HOVER = ("#ead9b4", "#35281b")
+TEXT_ON_FILL = ("#fdf6e6", "#21150a")
+TRANSPARENT = ("transparent", "transparent")
+COLOURS = {  # by Gradio's names
+    "body_background_fill": BACKGROUND,
+    "body_text_color": TEXT,
+    "body_text_color_subdued": MUTED,
+    "background_fill_primary": BACKGROUND,
     "background_fill_secondary": ("#efe3c8", "#221a13"),
-    "border_color_primary": ("#cdb88f", "#4b3a28"),
-    "border_color_accent": (RUBRIC, FLAME),
-    "color_accent_soft": ("#ead9b4", "#35281b"),
-    "block_background_fill": (CLEAR, CLEAR),
-    "block_label_background_fill": (CLEAR, CLEAR),
-    "block_label_text_color": ("#6b5640", "#b39d7b"),
-    "block_title_text_color": ("#6b5640", "#b39d7b"),
-    "block_info_text_color": ("#6b5640", "#b39d7b"),
-    "panel_background_fill": (CLEAR, CLEAR),
+    "border_color_primary": BORDER,
+    "border_color_accent": ACCENT,
+    "color_accent_soft": HOVER,
+    "block_background_fill": TRANSPARENT,
+    "block_label_background_fill": TRANSPARENT,
+    "block_label_text_color": MUTED,
+    "block_title_text_color": MUTED,
+    "block_info_text_color": MUTED,
+    "panel_background_fill": TRANSPARENT,
     "input_background_fill": ("#fbf6e9", "#1f1711"),
-    "input_border_color": ("#cdb88f", "#4b3a28"),
-    "input_border_color_focus": (RUBRIC, FLAME),
+    "input_border_color": BORDER,
+    "input_border_color_focus": ACCENT,
     "input_placeholder_color": ("#8a7557", "#8d7857"),
-    "button_primary_background_fill": (RUBRIC, FLAME),
+    "button_primary_background_fill": ACCENT,
     "button_primary_background_fill_hover": ("#a8281d", "#f4ba6e"),
-    "button_primary_text_color": ("#fdf6e6", "#21150a"),
-    "button_secondary_background_fill": (CLEAR, CLEAR),
-    "button_secondary_background_fill_hover": ("#ead9b4", "#35281b"),
-    "button_secondary_text_color": (INK, TALLOW),
+    "button_primary_text_color": TEXT_ON_FILL,
+    "button_secondary_background_fill": TRANSPARENT,
+    "button_secondary_background_fill_hover": HOVER,
+    "button_secondary_text_color": TEXT,
     "button_secondary_border_color": ("#b99f70", "#5d4932"),
-    "button_cancel_background_fill": (INK, TALLOW),
+    "button_cancel_background_fill": TEXT,
     "button_cancel_background_fill_hover": ("#4a3522", "#fff2d8"),
-    "button_cancel_text_color": ("#fdf6e6", "#21150a"),
-    "slider_color": (RUBRIC, FLAME),
-    "checkbox_label_background_fill": (CLEAR, CLEAR),
-    "checkbox_label_background_fill_selected": (INK, TALLOW),
-    "checkbox_label_text_color": (INK, TALLOW),
-    "checkbox_label_text_color_selected": ("#fdf6e6", "#21150a"),
+    "button_cancel_text_color": TEXT_ON_FILL,
+    "slider_color": ACCENT,
+    "checkbox_label_background_fill": TRANSPARENT,
+    "checkbox_label_background_fill_selected": TEXT,
+    "checkbox_label_text_color": TEXT,
+    "checkbox_label_text_color_selected": TEXT_ON_FILL,
     "checkbox_label_border_color": ("#b99f70", "#5d4932"),
-    "link_text_color": (RUBRIC, FLAME),
+    "link_text_color": ACCENT,
 }
 SHAPES = {
     "block_border_width": "0px",
@@ -58,8 +63,8 @@ SHAPES = {
 }
 
 
-def look():
-    """The arguments of `Blocks.launch` that dress the page."""
+def theme_arguments():
+    """Return the arguments of `Blocks.launch` that style the page."""
     return {
         "theme": theme(),
         "css": font_faces() + (HERE / "theme.css").read_text(encoding="utf-8"),
@@ -68,15 +73,15 @@ def look():
 
 
 def theme():
-    """Gradio's bare theme in the play's colours; what variables cannot say is in theme.css."""
-    day = {name: colour for name, (colour, _) in COLOURS.items()}
-    night = {f"{name}_dark": colour for name, (_, colour) in COLOURS.items()}
+    """Return Gradio's base theme in our colours; theme.css holds what variables cannot say."""
+    light = {name: colour for name, (colour, _) in COLOURS.items()}
+    dark = {f"{name}_dark": colour for name, (_, colour) in COLOURS.items()}
     base = gr.themes.Base(neutral_hue="stone", font=SERIF, font_mono=SERIF, text_size="lg")
-    return base.set(**day, **night, **SHAPES)
+    return base.set(**light, **dark, **SHAPES)
 
 
 def font_faces():
-    """EB Garamond, carried in the style sheet itself so that no request is made for it."""
+    """Return the CSS of EB Garamond, with the fonts as data URLs so that nothing is requested."""
     faces = []
     for style, file in (("normal", "eb-garamond.woff2"), ("italic", "eb-garamond-italic.woff2")):
         data = base64.b64encode((HERE / "fonts" / file).read_bytes()).decode()

@@ -1,24 +1,24 @@
-"""ZeroGPU, the hardware of free Spaces, as far as a page that needs no GPU has to know it."""
+"""ZeroGPU, the hardware of free Spaces: the one event that it requires of a page."""
 
 import os
 
 import gradio as gr
 
 
-def declare():
-    """Add, on ZeroGPU, what it ends a Space for the lack of: an event that may use the GPU.
+def declare_gpu_event():
+    """Register an event that may use the GPU, if the page runs on ZeroGPU.
 
-    The page never fires it. A GPU would have to be waited for, and is taken off the visitor's
-    allowance, and models of this size write as fast without.
+    ZeroGPU ends a Space without such an event. The page never fires it: visitors would wait for a
+    GPU and spend their quota on it, and models of this size generate as fast without one.
     """
     if os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true"):
-        import spaces  # there, and only there; it changes torch as it is imported
+        import spaces  # installed on ZeroGPU only; patches torch when imported
 
-        gr.api(spaces.GPU(gpu), api_name="gpu", api_visibility="private")
+        gr.api(spaces.GPU(gpu_name), api_name="gpu", api_visibility="private")
 
 
-def gpu() -> str:
-    """Tell which GPU it got."""
+def gpu_name() -> str:
+    """Return the name of the GPU."""
     import torch
 
     return torch.cuda.get_device_name()

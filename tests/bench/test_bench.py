@@ -8,7 +8,7 @@ from small_models import SMALL_FLAGS
 from charlm.bench import beside, generating, serving, training
 from charlm.bench.process import CHECKPOINTS, BenchError, measured
 from charlm.bench.training import Cost, steps_to_target, table
-from charlm.generation import batch
+from charlm.generation import warm_up
 from charlm.presets import PRESETS
 
 START = {"event": "start", "step": 0, "time": 0.0, "data": {}}
@@ -33,20 +33,20 @@ def test_the_target_is_reached_at_the_first_evaluation_that_is_low_enough():
 
 
 def test_a_command_is_measured():
-    seconds, told, memory = measured(
+    seconds, output, memory = measured(
         ["python3", "-c", "x = bytearray(10**8); import time; time.sleep(0.2); print('hello')"]
     )
-    assert told == "hello\n"
+    assert output == "hello\n"
     assert 0.2 < seconds < 20
     assert memory > 10**8
 
 
-def test_a_command_that_fails_is_no_measurement():
+def test_a_failing_command_raises():
     with pytest.raises(BenchError, match="ended with status 3"):
         measured(["python3", "-c", "raise SystemExit(3)"])
 
 
-def test_the_bench_of_training_prints_a_table(text_file, capsys):
+def test_the_training_benchmark_prints_a_table(text_file, capsys):
     training.bench_train(str(text_file), 2, ["bigram"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| the lecture's code", "| bigram"]
@@ -65,16 +65,16 @@ def test_the_ablation_prints_a_line_for_each_ingredient(text_file, capsys):
     assert lines[2][2] == "failed"
 
 
-def test_writing_and_training_at_once_is_measured(text_file, capsys, monkeypatch):
+def test_generation_and_training_at_once_are_measured(text_file, capsys, monkeypatch):
     monkeypatch.setattr(beside.torch, "set_num_threads", lambda n: None)  # it would stay so
     beside.bench_beside(str(text_file), ["--steps=100000", *SMALL_FLAGS], rounds=1)
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [line[0] for line in lines] == ["| shakespeare writes", "| fast trains"]
+    assert [line[0] for line in lines] == ["| shakespeare generates", "| fast trains"]
     assert all(float(line[1].replace(",", "")) > 0 < float(line[3].strip(" |")) for line in lines)
     assert not list(CHECKPOINTS.glob("bench-*"))
 
 
-def test_a_run_that_ends_too_soon_is_no_measurement(tmp_path):
+def test_a_run_that_ends_too_soon_raises(tmp_path):
     process = subprocess.Popen(["true"])
     process.wait()
     with pytest.raises(BenchError, match="ended too soon, with status 0"):
@@ -94,19 +94,20 @@ def test_a_bundled_run_counts_if_the_preset_made_it(tmp_path, monkeypatch):
     assert training.bundled_run("gpt") == []
 
 
-def test_the_bench_of_writing_prints_its_tables(capsys, monkeypatch):
-    monkeypatch.setattr(batch, "WARM_UP", (2, 20))
+def test_the_generation_benchmark_prints_its_tables(capsys, monkeypatch):
+    monkeypatch.setattr(warm_up, "TEXTS", 2)
+    monkeypatch.setattr(warm_up, "CHARS", 20)
     generating.bench_generate(20, [1, 3])
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if " | " in line]
     firsts = ["| streams", "| 1", "| 3", "| one text", "| charlm, one stream"]
-    firsts += ["| charlm, before it has practised", "| the lecture's `generate`"]
+    firsts += ["| charlm, before the draft is warmed up", "| the lecture's `generate`"]
     assert [row[0] for row in rows] == [*firsts, "| transformers' `generate`"]
     assert [row[2].rstrip(" |") for row in (rows[1], rows[4])] == ["1.0", "1.0"]
     assert all(float(row[1].replace(",", "")) > 0 for row in (*rows[1:3], *rows[4:]))
 
 
 def test_visitors_of_the_page_are_timed(app):
-    visits, failed, seconds = asyncio.run(serving.crowd(app.url, 3, 50))
+    visits, failed, seconds = asyncio.run(serving.visit_at_once(app.url, 3, 50))
     assert (len(visits), failed) == (3, 0)
     for visit in visits:
         assert visit.chars == 50
@@ -115,12 +116,12 @@ def test_visitors_of_the_page_are_timed(app):
 
 
 def test_a_visit_that_goes_wrong_is_a_failure(app, capsys):
-    visits, failed, _ = asyncio.run(serving.crowd(app.url, 2, 10**9))
+    visits, failed, _ = asyncio.run(serving.visit_at_once(app.url, 2, 10**9))
     assert (visits, failed) == ([], 2)
     assert "1000000000 is greater than maximum value 2000" in capsys.readouterr().err
 
 
-def test_a_command_that_does_not_serve_is_told():
+def test_a_command_that_does_not_serve_is_reported():
     with (
         pytest.raises(BenchError, match="does not serve: hello"),
         serving.served(["echo", "hello"]),

@@ -8,7 +8,7 @@ from charlm.data.corpus import SHA256
 from charlm.data.tokenizer import CharTokenizer
 
 
-def test_they_are_what_counting_by_hand_gives():
+def test_the_losses_equal_those_counted_by_hand():
     train, val = torch.tensor([0, 1, 0, 1, 0, 2]), torch.tensor([0, 1, 0, 2])
     losses = baselines(train, val, 4)
     assert losses["uniform"] == pytest.approx(math.log(4))
@@ -21,12 +21,12 @@ def test_they_are_what_counting_by_hand_gives():
     assert losses["bigram"] == pytest.approx(expected)
 
 
-def test_what_the_training_split_lacks_is_not_impossible():
+def test_characters_missing_from_the_training_split_are_possible():
     losses = baselines(torch.tensor([0, 0, 0]), torch.tensor([1, 2, 1]), 3)
     assert all(map(math.isfinite, losses.values()))
 
 
-def test_probabilities_of_the_bigram_add_up_to_one():
+def test_the_bigram_probabilities_sum_to_one():
     train, V = torch.tensor([0, 1, 1, 2, 0, 1]), 3
     total = sum(
         math.exp(-baselines(train, torch.tensor([1, after]), V)["bigram"]) for after in range(V)
@@ -34,7 +34,7 @@ def test_probabilities_of_the_bigram_add_up_to_one():
     assert total == pytest.approx(1)
 
 
-def test_on_tiny_shakespeare_they_fall_in_order(tinyshakespeare):
+def test_the_baselines_of_tiny_shakespeare(tinyshakespeare):
     tokenizer = CharTokenizer.fit(tinyshakespeare.text)
     losses = baselines(*tinyshakespeare.split(tokenizer), tokenizer.vocab_size)
     assert losses["uniform"] == pytest.approx(math.log(65))
@@ -42,7 +42,7 @@ def test_on_tiny_shakespeare_they_fall_in_order(tinyshakespeare):
     assert losses["bigram"] == pytest.approx(2.491, abs=0.001)
 
 
-def test_the_lecture_is_a_reference_for_its_own_text_only():
+def test_the_lecture_s_loss_is_a_reference_for_tiny_shakespeare_only():
     start = {"config": {"model": {"vocab_size": 65}}, "data": {"sha256": SHA256}}
     assert reference_losses(start) == {"uniform": math.log(65), "lecture": LECTURE_LOSS}
     counted = {"uniform": 4.0, "unigram": 3.0, "bigram": 2.0}

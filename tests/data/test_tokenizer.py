@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+import charlm
 from charlm.data.tokenizer import CharTokenizer
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -21,7 +22,7 @@ def test_a_text_survives_the_round_trip(text):
 
 
 @given(TEXTS)
-def test_the_tokenizers_library_agrees(text):
+def test_the_tokenizers_library_gives_the_same_ids(text):
     tokenizer = CharTokenizer.fit(text)
     library = Tokenizer.from_str(tokenizer.to_json())
     ids = tokenizer.encode(text)
@@ -52,19 +53,19 @@ def test_a_cleaned_prompt_can_always_be_encoded(vocabulary, prompt):
         ("", "", ""),
     ],
 )
-def test_what_a_visitor_types_becomes_what_the_model_knows(prompt, text, dropped):
+def test_a_prompt_is_rewritten_in_known_characters(prompt, text, dropped):
     assert SHAKESPEARE_LIKE.clean(prompt) == (text, dropped)
 
 
 def test_known_characters_are_never_replaced():
     tokenizer = CharTokenizer.fit("é’\te—")
     assert tokenizer.clean("e\u0301’\t—😀") == ("é’\t—", "😀")
-    for char in "\u1f71\u2126\ufb2a\u212b":  # which Unicode's normal form replaces
+    for char in "\u1f71\u2126\ufb2a\u212b":  # Unicode's normal form replaces them
         assert CharTokenizer.fit(char + "α").clean(char) == (char, "")
         assert CharTokenizer.fit(char + "α").clean(char + "😀") == (char, "😀")
 
 
-def test_the_other_case_stands_in():
+def test_the_other_case_is_an_equivalent():
     assert CharTokenizer.fit("abc").clean("ABC") == ("abc", "")
 
 
@@ -78,6 +79,10 @@ def test_unknown_characters_are_never_silently_encoded():
 
 
 @pytest.mark.parametrize("vocab", [{"ab": 0}, {"a": 1}, {"a": 0, "b": 0}, {"a": "0"}, {}, [], None])
-def test_a_foreign_tokenizer_is_refused(vocab):
+def test_anything_but_a_character_vocabulary_is_rejected(vocab):
     with pytest.raises(ValueError):
         CharTokenizer.from_json(json.dumps({"model": {"vocab": vocab}}))
+
+
+def test_it_is_a_public_name():
+    assert charlm.CharTokenizer is CharTokenizer

@@ -1,169 +1,39 @@
+"""The thread that generates for all clients."""
+
 import random
 import threading
 import time
 
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from small_models import make_model
 
 from charlm.config import SampleConfig
 from charlm.generation import batch as batches
-from charlm.generation import decoder, engine
-from charlm.generation.batch import Batch, Stream, context_start
-from charlm.generation.engine import Engine, EngineError
+from charlm.generation import decoder, warm_up
+from charlm.generation import engine as engines
+from charlm.generation.batch import decode
+from charlm.generation.engine import Engine
+from charlm.generation.scheduler import AdmissionError
 from charlm.serving.limits import Limits
 
 V = 11
 MODELS = {name: make_model(name, V) for name in ("bigram", "lecture", "today")}
 MODELS["convolving"] = make_model("today", V, attention_every=2)
-SETTINGS = st.builds(
-    SampleConfig,
-    max_new_chars=st.integers(1, 60),
-    temperature=st.sampled_from([0.0, 0.5, 1.0, 1.5]),
-    top_k=st.sampled_from([0, 0, 3]),
-    top_p=st.sampled_from([0.0, 0.0, 0.9]),
-    min_p=st.sampled_from([0.0, 0.0, 0.05]),
-    seed=st.integers(0, 2**32),
-)
-PROMPTS = st.lists(st.integers(0, V - 1), min_size=1, max_size=50)
 
 
 def alone(model, prompt, config):
-    return list(engine.decode(model, prompt, config))
-
-
-@pytest.mark.parametrize("name", MODELS)
-@given(prompt=PROMPTS, config=SETTINGS)
-@settings(max_examples=15)
-def test_a_text_written_on_from_any_place_is_the_same_text(name, prompt, config):
-    """Each character anew from all before it, with nothing kept, beyond the context's end too."""
-    whole = alone(MODELS[name], prompt, config)
-    one = SampleConfig(**vars(config) | {"max_new_chars": 1})
-    for i in range(config.max_new_chars):
-        assert alone(MODELS[name], prompt + whole[:i], one) == [whole[i]]
-
-
-@pytest.mark.parametrize("tiled", [False, True])
-@pytest.mark.parametrize("name", MODELS)
-@given(texts=st.lists(st.tuples(PROMPTS, SETTINGS, st.integers(0, 9)), min_size=1, max_size=30))
-@settings(max_examples=15)
-def test_a_text_is_the_same_in_a_crowd(name, tiled, texts):
-    """Whoever comes when, and with as few rows as three at a time."""
-    model, batch = MODELS[name], Batch(MODELS[name], rows=random.Random(1).choice([3, 20]))
-    batch.decoder.tiled = tiled and name != "bigram"
-    streams, waiting = [], list(texts)
-    while waiting or not all(stream.complete for stream in streams):
-        if waiting and waiting[0][2] % 3 == 0:
-            prompt, config, _ = waiting.pop(0)
-            streams.append(Stream(prompt, config))
-            batch.add(streams[-1])
-        elif waiting:
-            waiting[0] = (*waiting[0][:2], waiting[0][2] - 1)
-        batch.step()
-    for stream, (prompt, config, _) in zip(streams, texts, strict=True):
-        reference = Batch(model, rows=1)
-        reference.decoder.tiled = batch.decoder.tiled if name != "bigram" else False
-        expected = Stream(prompt, config)
-        reference.add(expected)
-        while not expected.complete:
-            reference.step()
-        assert stream.ids == expected.ids
-
-
-def test_the_decoder_computes_what_the_model_does():
-    odd = {"norm": "layernorm", "position": "learned", "bias": True, "activation": "relu"}
-    models = [*MODELS.values(), make_model("today", V, **odd, attention_every=2)]
-    models.append(make_model("lecture", V, qk_norm=True, embd_norm=True))
-    models.append(make_model("today", V, attention_every=3, conv_size=1, qk_norm=False))
-    ids = [(i * 7) % V for i in range(16)]
-    for model in models:
-        made = decoder.make_decoder(model)
-        made.reserve(3)
-        for i in range(16):
-            made.clear(0)
-            if i:
-                made.step(0, [ids[:i]], [0])
-                made.keep([i])
-            made.move(0, 2)
-            logits = made.step(1, [[1], ids[i : i + 1]], [0, i])[1, 0]
-            made.keep([1, 1])
-            expected = model(torch.tensor([ids]))[0, i]
-            torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("when", range(0, 12, 3))
-def test_who_leaves_at_any_stage_disturbs_nobody(when):
-    """While its context is read, while it is written, at its context's end, after its end."""
-    model = MODELS["convolving"]
-    batch = Batch(model, rows=8)
-    prompts = [[i % V] * (3 * i + 1) for i in range(8)]
-    streams = [Stream(prompt, SampleConfig(40, seed=i)) for i, prompt in enumerate(prompts)]
-    for stream in streams:
-        batch.add(stream)
-    for _ in range(when):
-        batch.step()
-    for stream in streams[::2]:
-        batch.drop(stream)
-        batch.drop(stream)
-    left = [list(stream.ids) for stream in streams[::2]]
-    while not all(stream.complete for stream in streams[1::2]):
-        batch.step()
-    assert [stream.ids for stream in streams[::2]] == left
-    for i in range(1, 8, 2):
-        whole = prompts[i] + alone(model, prompts[i], SampleConfig(40, seed=i))
-        assert streams[i].ids == whole
-    assert not batch.writing and not batch.reading
-
-
-@given(length=st.integers(1, 500), block_size=st.integers(1, 64))
-def test_the_context_fits_and_is_never_wasted(length, block_size):
-    start = context_start(length, block_size)
-    assert 0 <= start < length
-    assert length - start <= block_size
-    assert length <= block_size or length - start > block_size // 4 - 1
-    assert context_start(length + 1, block_size) >= start
-
-
-def test_the_context_is_the_end_of_the_text():
-    """What was cropped cannot matter: other words before it give the same continuation."""
-    config = SampleConfig(max_new_chars=10, seed=1)
-    recent = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3]
-    for model in MODELS.values():
-        assert alone(model, [0] * 30 + recent, config) == alone(model, [7] * 30 + recent, config)
-
-
-def test_seeds_matter_and_repeat():
-    texts = [alone(MODELS["today"], [1], SampleConfig(30, seed=seed)) for seed in (1, 1, 2)]
-    assert texts[0] == texts[1] != texts[2]
-
-
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("n", [1, 16, 17, 50])
-def test_scores_are_those_of_decoding(name, n):
-    model = MODELS[name]
-    ids = [(i * 7) % V for i in range(n + 1)]
-    rows = torch.cat(list(engine.score(model, ids)))
-    assert rows.shape == (n, V)
-    torch.testing.assert_close(rows.exp().sum(-1), torch.ones(n))
-    for i in range(n):
-        start = context_start(i + 1, model.config.block_size)
-        with torch.no_grad():
-            logits = model(torch.tensor([ids[start : i + 1]]))[0, -1]
-        torch.testing.assert_close(rows[i], logits.log_softmax(-1), rtol=1e-4, atol=1e-5)
-
-
-def test_decoding_leaves_the_callers_list_alone():
-    prompt = [1, 2]
-    alone(MODELS["bigram"], prompt, SampleConfig(max_new_chars=3))
-    assert prompt == [1, 2]
+    return list(decode(model, prompt, config))
 
 
 @pytest.fixture(autouse=True)
-def little_practice(monkeypatch):
-    monkeypatch.setattr(batches, "WARM_UP", (2, 20))
-    monkeypatch.setattr(engine, "QUIET", 0)
+def short_warm_up(monkeypatch):
+    monkeypatch.setattr(warm_up, "TEXTS", 2)
+    monkeypatch.setattr(warm_up, "CHARS", 20)
+    monkeypatch.setattr(engines, "QUIET_SECONDS", 0)
+
+
+def start_engine(**limits):
+    return Engine(MODELS["convolving"], Limits(**limits))
 
 
 def wait_until(condition, seconds=60):
@@ -173,60 +43,56 @@ def wait_until(condition, seconds=60):
         time.sleep(0.001)
 
 
-def started(**limits):
-    return Engine(MODELS["convolving"], Limits(**limits))
-
-
-def test_an_engine_writes_what_decoding_gives():
-    crowd = started(max_streams=3, turn=10)
+def test_an_engine_generates_what_decode_does():
+    engine = start_engine(max_streams=3, time_slice=10)
     configs = [SampleConfig(50, seed=seed) for seed in range(10)]
-    streams = [crowd.write([seed, 2], config) for seed, config in enumerate(configs)]
-    wait_until(lambda: all(stream.over for stream in streams))
+    streams = [engine.submit([seed, 2], config) for seed, config in enumerate(configs)]
+    wait_until(lambda: all(stream.ended for stream in streams))
     for seed, config in enumerate(configs):
-        assert streams[seed].ids == [seed, 2, *alone(crowd.model, [seed, 2], config)]
-    wait_until(lambda: len(crowd) == 0)
+        assert streams[seed].ids == [seed, 2, *alone(engine.model, [seed, 2], config)]
+    wait_until(lambda: len(engine) == 0)
 
 
-def test_everybody_gets_a_turn_and_sees_the_place_in_line():
-    crowd = started(max_streams=1, turn=20)
-    long = crowd.write([1], SampleConfig(100_000))
-    wait_until(lambda: long.began)
-    others = [crowd.write([1], SampleConfig(30, seed=seed)) for seed in range(3)]
-    assert crowd.place(others[2]) in (2, 3)
+def test_time_slices_let_waiting_streams_run():
+    engine = start_engine(max_streams=1, time_slice=20)
+    long = engine.submit([1], SampleConfig(100_000))
+    wait_until(lambda: long.start_time)
+    others = [engine.submit([1], SampleConfig(30, seed=seed)) for seed in range(3)]
+    assert engine.queue_position(others[2]) in (2, 3)
     wait_until(lambda: all(stream.complete for stream in others))
-    assert not long.over
-    assert crowd.place(others[0]) == 0
+    assert not long.ended
+    assert engine.queue_position(others[0]) == 0
     long.stopped = True
-    wait_until(lambda: len(crowd) == 0)
+    wait_until(lambda: len(engine) == 0)
 
 
-def test_a_line_has_an_end_and_so_has_what_one_visitor_gets():
-    crowd = started(max_streams=1, max_queue=3, max_per_visitor=2)
+def test_the_queue_and_the_streams_of_a_client_are_bounded():
+    engine = start_engine(max_streams=1, max_queue=3, max_per_visitor=2)
     long = SampleConfig(100_000)
-    mine = [crowd.write([1], long, "ann") for _ in range(2)]
-    with pytest.raises(EngineError, match="2 texts are being written for you already"):
-        crowd.write([1], long, "ann")
-    wait_until(lambda: mine[0].began)
-    others = [crowd.write([1], long) for _ in range(2)]
-    with pytest.raises(EngineError, match="3 wait in line already"):
-        crowd.write([1], long)
+    mine = [engine.submit([1], long, "ann") for _ in range(2)]
+    with pytest.raises(AdmissionError, match="2 texts are being written for you already"):
+        engine.submit([1], long, "ann")
+    wait_until(lambda: mine[0].start_time)
+    others = [engine.submit([1], long) for _ in range(2)]
+    with pytest.raises(AdmissionError, match="3 wait in line already"):
+        engine.submit([1], long)
     for stream in (*mine, *others):
         stream.stopped = True
-    assert crowd.write([1], SampleConfig(5), "ann")
-    wait_until(lambda: len(crowd) == 0)
+    assert engine.submit([1], SampleConfig(5), "ann")
+    wait_until(lambda: len(engine) == 0)
 
 
-def test_time_is_bounded():
-    crowd = started(max_seconds=1)
-    stream = crowd.write([1], SampleConfig(10**9))
-    wait_until(lambda: stream.over)
+def test_a_stream_is_stopped_after_max_seconds():
+    engine = start_engine(max_seconds=1)
+    stream = engine.submit([1], SampleConfig(10**9))
+    wait_until(lambda: stream.ended)
     assert stream.stopped and not stream.complete and not stream.error
 
 
 @pytest.mark.parametrize("ids", [[], [V], [-1], [1, 2, V + 3]])
-def test_ids_that_the_model_lacks_are_refused(ids):
+def test_ids_outside_the_vocabulary_are_refused(ids):
     with pytest.raises(ValueError, match="ids must be one or more, from 0 to 10"):
-        started().write(ids, SampleConfig(5))
+        start_engine().submit(ids, SampleConfig(5))
 
 
 class Sensitive(decoder.GPTDecoder):
@@ -238,52 +104,52 @@ class Sensitive(decoder.GPTDecoder):
         return super().step(first, ids, starts)
 
 
-def test_a_poisoned_stream_fails_alone(capfd, monkeypatch):
+def test_a_failing_stream_fails_alone(capfd, monkeypatch):
     monkeypatch.setattr(batches, "make_decoder", Sensitive)
-    crowd = started()
+    engine = start_engine()
     configs = [SampleConfig(200, seed=seed) for seed in range(5)]
-    streams = [crowd.write([1], config) for config in configs]
-    poisoned = crowd.write([9, 9, 9, 1], SampleConfig(50))
-    wait_until(lambda: all(stream.over for stream in (*streams, poisoned)))
+    streams = [engine.submit([1], config) for config in configs]
+    poisoned = engine.submit([9, 9, 9, 1], SampleConfig(50))
+    wait_until(lambda: all(stream.ended for stream in (*streams, poisoned)))
     assert str(poisoned.error) == "poison"
     for stream, config in zip(streams, configs, strict=True):
-        assert stream.ids == [1, *alone(crowd.model, [1], config)]
+        assert stream.ids == [1, *alone(engine.model, [1], config)]
     assert "RuntimeError: poison" in capfd.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_does_not_die_silently(monkeypatch):
-    crowd = started()
+def test_streams_get_the_error_that_ends_the_thread(monkeypatch):
+    engine = start_engine()
     with monkeypatch.context() as patched:
-        patched.setattr(crowd, "_schedule", lambda: 1 / 0)
-        stream = crowd.write([1], SampleConfig(5))
-        wait_until(lambda: stream.over)
+        patched.setattr(engine, "_schedule", lambda: 1 / 0)
+        stream = engine.submit([1], SampleConfig(5))
+        wait_until(lambda: stream.ended)
     assert isinstance(stream.error, ZeroDivisionError)
-    again = crowd.write([1], SampleConfig(5))
+    again = engine.submit([1], SampleConfig(5))
     wait_until(lambda: again.complete)
 
 
-def test_a_thread_ends_when_nobody_is_left_and_another_begins(monkeypatch):
-    monkeypatch.setattr(engine, "IDLE", 0.05)
-    before, crowd = set(threading.enumerate()), started()
+def test_an_idle_thread_ends_and_the_next_stream_starts_another(monkeypatch):
+    monkeypatch.setattr(engines, "IDLE_SECONDS", 0.05)
+    before, engine = set(threading.enumerate()), start_engine()
     for _ in range(3):
-        stream = crowd.write([1], SampleConfig(5))
+        stream = engine.submit([1], SampleConfig(5))
         wait_until(lambda stream=stream: stream.complete)
-        wait_until(lambda: crowd._thread is None)
+        wait_until(lambda: engine._thread is None)
     wait_until(lambda: set(threading.enumerate()) <= before)
 
 
-def test_two_hundred_come_and_go_at_random():
-    crowd, rng = started(max_streams=16, turn=20, max_queue=500), random.Random(5)
-    expected = alone(crowd.model, [3], SampleConfig(60, seed=7))
+def test_two_hundred_clients_come_and_go_at_random():
+    engine, rng = start_engine(max_streams=16, time_slice=20, max_queue=500), random.Random(5)
+    expected = alone(engine.model, [3], SampleConfig(60, seed=7))
 
     def visit():
         time.sleep(rng.random())
-        stream = crowd.write([3], SampleConfig(60, seed=7))
+        stream = engine.submit([3], SampleConfig(60, seed=7))
         if rng.random() < 0.5:
             time.sleep(rng.random())
             stream.stopped = True
-        wait_until(lambda: stream.over)
+        wait_until(lambda: stream.ended)
         assert stream.error is None
         assert stream.ids[1:] == expected[: len(stream.ids) - 1]
         assert stream.complete or stream.stopped
@@ -296,35 +162,37 @@ def test_two_hundred_come_and_go_at_random():
     for visitor in visitors:
         visitor.join()
     assert len(done) == 200
-    wait_until(lambda: len(crowd) == 0)
+    wait_until(lambda: len(engine) == 0)
 
 
-def test_a_thousand_requests_in_a_row_keep_no_memory():
-    crowd = started()
+def test_a_thousand_requests_in_a_row_grow_nothing():
+    engine = start_engine()
 
     def written():
-        stream = crowd.write([1, 2, 3], SampleConfig(3))
+        stream = engine.submit([1, 2, 3], SampleConfig(3))
         wait_until(lambda: stream.complete)
 
     for _ in range(100):
         written()
-    kept = [layer.kept.shape for layer in crowd._batch.decoder.layers]
+    shapes = [layer.cache.shape for layer in engine._batch.decoder.layers]
     threads = threading.active_count()
     for _ in range(1000):
         written()
-    assert [layer.kept.shape for layer in crowd._batch.decoder.layers] == kept
+    assert [layer.cache.shape for layer in engine._batch.decoder.layers] == shapes
     assert threading.active_count() == threads
-    assert not crowd._line and not crowd._turn and not crowd._batch.writing
+    assert (
+        not engine.scheduler.waiting and not engine.scheduler.running and not engine._batch.decoding
+    )
 
 
-def test_it_rests_beside_others(monkeypatch):
+def test_the_engine_pauses_while_others_need_the_processor(monkeypatch):
     naps = []
-    monkeypatch.setattr(engine.time, "sleep", naps.append)
-    monkeypatch.setattr(engine, "BURST", 0.001)
-    for yields_cpu in (False, True):
-        crowd = Engine(MODELS["today"], Limits(), lambda yields_cpu=yields_cpu: yields_cpu)
-        stream = crowd.write([1], SampleConfig(100))
-        while not stream.over:
+    monkeypatch.setattr(engines.time, "sleep", naps.append)
+    monkeypatch.setattr(engines, "BURST_SECONDS", 0.001)
+    for should_yield in (False, True):
+        engine = Engine(MODELS["today"], Limits(), lambda should_yield=should_yield: should_yield)
+        stream = engine.submit([1], SampleConfig(100))
+        while not stream.ended:
             threading.Event().wait(0.01)
-        assert bool(naps) == yields_cpu
-    assert min(naps) > engine.REST * engine.BURST
+        assert bool(naps) == should_yield
+    assert min(naps) > engines.PAUSE_RATIO * engines.BURST_SECONDS

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from charlm.config import SampleConfig
 from charlm.generation.sampling import (
     Settings,
-    choose,
-    cumulative,
+    cdf,
     distribution,
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    sample_from_cdf,
     scale,
 )
 from charlm.rng import uniform
@@ -83,12 +83,12 @@ def test_all_settings_together_always_leave_the_likeliest(logits, temperature, t
 @given(u=st.floats(0, 1, exclude_max=True))
 def test_a_choice_is_never_an_impossible_character(u):
     p = torch.tensor([[0.0, 0.25, 0.0, 0.75, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]])
-    assert choose(cumulative(p), [u, u]) == [1 if u < 0.25 else 3, 4]
+    assert sample_from_cdf(cdf(p), [u, u]) == [1 if u < 0.25 else 3, 4]
 
 
 def test_choices_follow_the_probabilities():
     p = torch.tensor([[0.1, 0.6, 0.3]]).expand(5000, 3)
-    chosen = choose(cumulative(p), [uniform(1, position) for position in range(5000)])
+    chosen = sample_from_cdf(cdf(p), [uniform(1, position) for position in range(5000)])
     for i, expected in enumerate([0.1, 0.6, 0.3]):
         assert chosen.count(i) / 5000 == pytest.approx(expected, abs=0.025)
 

@@ -1,7 +1,9 @@
-"""Pushing to a Hub and pulling from it: the real client, and a Hub on the loopback."""
+"""Pushing and pulling with the real huggingface_hub and the loopback Hub."""
 
 import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -17,34 +19,44 @@ FILES = {
     *("run.jsonl", "README.md", ".gitattributes"),
 }
 TOKEN = "hf_writer"
-ABSENT = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+UNREACHABLE = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+# train.py without the waits between the attempts of its last push
+WITHOUT_WAITS = """
+import runpy, sys
+import charlm.hub.publish
+charlm.hub.publish.sleep = lambda seconds: None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 @pytest.fixture
 def train_on_hub(train, hub, tmp_path):
-    """train.py with the Hub's variables; returns (status, what it printed)."""
+    """train.py with the Hub's variables and without waits; returns (status, output)."""
 
     def run(*args, token=TOKEN, **variables):
-        env = hub.env(tmp_path / "home", token) | variables
-        done = train(*args, env=env)
-        told = done.stdout + done.stderr
-        assert "hf_" not in told.replace("hf auth login", "")  # no token is ever told
-        assert "Traceback" not in told
-        return done.returncode, told
+        env = hub.env(tmp_path / "home", token) | {"PYTHONPATH": str(REPOSITORY)} | variables
+        script = str(train.folder / "train.py")
+        command = [sys.executable, "-c", WITHOUT_WAITS, script, *map(str, args)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+        output = done.stdout + done.stderr
+        assert "hf_" not in output.replace("hf auth login", "")  # the token is never printed
+        assert "Traceback" not in output
+        return done.returncode, output
 
     return run
 
 
 @pytest.fixture
 def finished(trained, train):
-    """A finished run in the place where `train` looks for it."""
+    """The directory of a finished run that `train` finds."""
     shutil.copytree(trained, train.checkpoints)
     return train.checkpoints / "small-gpt"
 
 
 @pytest.fixture
 def python(hub, tmp_path):
-    """A script with charlm and the Hub's variables; returns what it printed as JSON."""
+    """A Python script with the Hub's variables; returns the JSON that it printed."""
 
     def run(script, *args, token=TOKEN, home="elsewhere", **variables):
         env = hub.env(tmp_path / home, token) | {"PYTHONPATH": str(REPOSITORY)} | variables
@@ -56,20 +68,20 @@ def python(hub, tmp_path):
     return run
 
 
-WRITE = """
+GENERATE = """
     model, tokenizer = charlm.load("ann/small-gpt")
     print(json.dumps(charlm.generate(model, tokenizer, "KING", 40, seed=3)))
 """
-REFUSED = """
+LOAD_ERRORS = """
     import sys
-    from charlm.config import CharlmError
-    told = []
+    from charlm.errors import CharlmError
+    messages = []
     for name in sys.argv[1:]:
         try:
             charlm.load(name)
         except CharlmError as error:
-            told.append(str(error))
-    print(json.dumps(told))
+            messages.append(str(error))
+    print(json.dumps(messages))
 """
 
 
@@ -79,29 +91,31 @@ def push_flags(name="small-gpt", *more):
 
 def test_a_finished_run_is_pushed_without_training(finished, train_on_hub, hub, python):
     log = (finished / "run.jsonl").read_bytes()
-    status, told = train_on_hub(*push_flags())
-    assert (status, f"pushed to {hub.url}/ann/small-gpt" in told) == (0, True)
+    status, output = train_on_hub(*push_flags())
+    assert (status, f"pushed to {hub.url}/ann/small-gpt" in output) == (0, True)
     assert (finished / "run.jsonl").read_bytes() == log
     files = hub.files("ann/small-gpt")
     assert files.keys() == FILES
     assert files["run.jsonl"] == log
     repo = hub.repo("ann/small-gpt")
-    assert len(repo.commits) == 2  # the one that made it, and ours
+    assert len(repo.commits) == 2  # the initial one, and the push
     assert not repo.private
-    assert "validation loss" in files["README.md"].decode()
+    card = files["README.md"].decode()
+    assert "validation loss" in card
+    assert 'charlm.load("ann/small-gpt")' in card
     local = f'model, tokenizer = charlm.load("{finished}")\n'
     local += 'print(json.dumps(charlm.generate(model, tokenizer, "KING", 40, seed=3)))'
-    assert python(WRITE) == python(local)
+    assert python(GENERATE) == python(local)
 
 
 def test_a_run_is_pushed_when_it_is_over(train_on_hub, text_file, hub):
     flags = [*SMALL_FLAGS, "--steps", 4, "--data", text_file]
-    status, told = train_on_hub("--name", "x", "--push", "ann/mine", "--private", *flags)
-    assert (status, f"pushed to {hub.url}/ann/mine" in told) == (0, True)
+    status, output = train_on_hub("--name", "x", "--push", "ann/mine", "--private", *flags)
+    assert (status, f"pushed to {hub.url}/ann/mine" in output) == (0, True)
     assert hub.repo("ann/mine").private
 
 
-def test_a_run_is_pushed_while_it_goes_on(train_on_hub, text_file, hub):
+def test_a_run_is_pushed_while_it_trains(train_on_hub, text_file, hub):
     flags = [*SMALL_FLAGS, "--steps", 600, "--eval-interval", 100, "--data", text_file]
     status, _ = train_on_hub("--name", "live", "--push", "--push-every", 2, *flags)
     assert status == 0
@@ -110,14 +124,14 @@ def test_a_run_is_pushed_while_it_goes_on(train_on_hub, text_file, hub):
     assert messages[-1] == "Push live"
 
 
-def test_a_name_that_no_repository_can_have(train_on_hub):
-    status, told = train_on_hub("--push", "a b/c")
-    assert (status, "cannot be a repository's name" in told) == (2, True)
+def test_an_invalid_repo_id_is_rejected(train_on_hub):
+    status, output = train_on_hub("--push", "a b/c")
+    assert (status, "cannot be a repository's name" in output) == (2, True)
 
 
-def test_nobody_is_logged_in(train_on_hub, text_file, train):
-    status, told = train_on_hub("--push", "--data", text_file, token=None)
-    assert (status, "hf auth login" in told) == (2, True)
+def test_without_a_token_training_does_not_start(train_on_hub, text_file, train):
+    status, output = train_on_hub("--push", "--data", text_file, token=None)
+    assert (status, "hf auth login" in output) == (2, True)
     assert not train.checkpoints.exists()
 
 
@@ -129,53 +143,87 @@ def test_nobody_is_logged_in(train_on_hub, text_file, train):
     ],
 )
 def test_flags_that_do_not_fit(here, flags, message):
-    status, told = here(*flags)
-    assert (status, message in told) == (2, True)
+    status, output = here(*flags)
+    assert (status, message in output) == (2, True)
+
+
+def waits_in(output):
+    """The seconds in the lines that announce another attempt."""
+    return re.findall(r"warning: cannot push .*; trying again in (\d+) s", output)
+
+
+WAITS = ["10", "30", "60", "120"]
+LATER = "push it later with: python train.py --resume --name small-gpt --push"
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"),
+    ("fault", "message", "waits"),
     [
-        (("POST /api/repos/create", 403), "needs write access"),
-        (("whoami", 401), "token is not valid"),
-        (("commit", 500), "the Hub answered 500"),
-        (("commit", 429), "asked too often"),
+        (("POST /api/repos/create", 403), "needs write access", []),
+        (("whoami", 401), "token is not valid", []),
+        (("commit", 500), "the Hub answered 500", WAITS),
+        (("commit", 429), "asked too often", WAITS),
     ],
 )
-def test_a_push_that_fails_is_told_and_keeps_the_model(finished, train_on_hub, hub, fault, message):
+def test_a_failed_push_keeps_the_model(finished, train_on_hub, hub, fault, message, waits):
     before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
     hub.fail(*fault, times=None)
-    status, told = train_on_hub(*push_flags())
-    assert (status, message in told) == (1, True), told
+    status, output = train_on_hub(*push_flags())
+    assert (status, message in output) == (1, True), output
+    assert waits_in(output) == waits
+    assert LATER in output
     assert {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()} == before
 
 
-def test_training_outlives_a_hub_that_does_not_answer(train_on_hub, text_file, train):
+def test_the_last_push_is_retried_until_it_succeeds(finished, train_on_hub, hub):
+    hub.fail("commit", 503, times=2)
+    status, output = train_on_hub(*push_flags())
+    assert (status, waits_in(output)) == (0, WAITS[:2])
+    assert f"pushed to {hub.url}/ann/small-gpt" in output
+    assert hub.files("ann/small-gpt").keys() == FILES
+
+
+def test_ctrl_c_ends_the_wait_for_the_next_attempt(finished, train, hub, tmp_path):
+    env = hub.env(tmp_path / "home", TOKEN) | UNREACHABLE
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(train.command(*push_flags()), env=env, **pipes)
+    line = process.stdout.readline()
+    assert waits_in(line) == ["10"], line
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=9)  # the wait takes 10 s
+    assert process.returncode == 1
+    assert "interrupted; not pushed" in output
+    assert LATER in output
+
+
+def test_training_survives_an_unreachable_hub_but_the_push_fails(train_on_hub, text_file, train):
     flags = [*SMALL_FLAGS, "--steps", 40, "--eval-interval", 10, "--data", text_file]
-    status, told = train_on_hub("--name", "x", "--push", "--push-every", 1, *flags, **ABSENT)
-    assert status == 0
-    assert "warning: cannot push" in told
-    assert "--resume --name x --push" in told
+    flags += ["--push", "--push-every", 1]
+    status, output = train_on_hub("--name", "x", *flags, **UNREACHABLE)
+    assert status == 1
+    assert "warning: cannot push" in output
+    assert waits_in(output)[-4:] == WAITS
+    assert "--resume --name x --push" in output
     assert (train.checkpoints / "x" / "model.safetensors").exists()
 
 
-def test_pulling_what_is_there_what_was_there_and_what_is_not(hub, pushed, python):
+def test_pulling_from_the_hub_and_from_the_cache(hub, pushed, python):
     hub.add("ann/small-gpt", pushed)
-    written = python(WRITE)
-    assert python(WRITE, **ABSENT) == written  # from the cache
-    began = time.monotonic()
-    (told,) = python(REFUSED, "ann/small-gpt", home="fresh", **ABSENT)
-    assert "cannot be reached" in told
-    assert time.monotonic() - began < 20
+    text = python(GENERATE)
+    assert python(GENERATE, **UNREACHABLE) == text  # from the cache
+    start = time.monotonic()
+    (message,) = python(LOAD_ERRORS, "ann/small-gpt", home="fresh", **UNREACHABLE)
+    assert "cannot be reached" in message
+    assert time.monotonic() - start < 20
     first = hub.repo("ann/small-gpt").commits[-1].sha
     hub.add("ann/small-gpt", {"model.safetensors": b"half"})
     hub.requests.clear()
-    assert python(WRITE.replace('gpt")', f'gpt", revision="{first}")')) == written
-    assert not hub.requests  # what is kept of an exact commit is all there is to know
+    assert python(GENERATE.replace('gpt")', f'gpt", revision="{first}")')) == text
+    assert not hub.requests  # a commit never changes, so the cache suffices
     no_weights = pushed | {"model.safetensors": None}
     hub.add("ann/none", no_weights)
     hub.add("ann/pickled", no_weights | {"pytorch_model.bin": b"x"})
-    half, none, pickled = python(REFUSED, "ann/small-gpt", "ann/none", "ann/pickled")
+    half, none, pickled = python(LOAD_ERRORS, "ann/small-gpt", "ann/none", "ann/pickled")
     assert "damaged or not safetensors" in half
     assert "has no model.safetensors" in none
     assert "pickled weights only" in pickled
@@ -189,20 +237,20 @@ def test_pulling_what_is_there_what_was_there_and_what_is_not(hub, pushed, pytho
         ("hf_nobody", ["token is not valid", "token is not valid"]),
     ],
 )
-def test_doors_that_are_shut(hub, pushed, python, token, messages):
+def test_private_and_gated_repositories(hub, pushed, python, token, messages):
     hub.add("ann/secret", pushed, private=True)
     hub.add("ann/gated", pushed, gated=True)
-    told = python(REFUSED, "ann/secret", "ann/gated", token=token)
-    for message, answer in zip(messages, told, strict=True):
-        assert message in answer
+    errors = python(LOAD_ERRORS, "ann/secret", "ann/gated", token=token)
+    for message, error in zip(messages, errors, strict=True):
+        assert message in error
 
 
-def test_a_download_that_breaks_off(hub, pushed, python):
+def test_an_interrupted_download(hub, pushed, python):
     hub.add("ann/small-gpt", pushed)
     hub.cut("model.safetensors", 100, times=1, reset=True)
-    (told,) = python(REFUSED, "ann/small-gpt")
-    assert "cannot fetch ann/small-gpt whole" in told
-    assert len(python(WRITE)) > 40
+    (message,) = python(LOAD_ERRORS, "ann/small-gpt")
+    assert "cannot fetch ann/small-gpt whole" in message
+    assert len(python(GENERATE)) > 40
 
 
 MIXIN = """
@@ -212,13 +260,13 @@ MIXIN = """
     again = charlm.GPT.from_pretrained("ann/net")
     ids = torch.tensor([tokenizer.encode("the king")])
     same = torch.allclose(model(ids), again(ids), atol=1e-5)
-    refused = []
+    errors = []
     for repo in ("ann/half", "ann/none"):
         try:
             charlm.GPT.from_pretrained(repo)
         except Exception as error:
-            refused.append(f"{type(error).__name__}: {error}")
-    print(json.dumps([same, again.training, refused]))
+            errors.append(f"{type(error).__name__}: {error}")
+    print(json.dumps([same, again.training, errors]))
 """
 
 
@@ -227,8 +275,8 @@ def test_the_model_class_pushes_and_loads_strictly(hub, pushed, python):
     tensors = safetensors.torch.load(pushed["model.safetensors"])
     tensors.pop("lm_head.weight")
     hub.add("ann/half", pushed | {"model.safetensors": safetensors.torch.save(tensors)})
-    same, training, refused = python(MIXIN)
+    same, training, errors = python(MIXIN)
     assert (same, training) == (True, False)
     assert hub.files("ann/net").keys() >= {"config.json", "model.safetensors"}
-    assert "lm_head.weight" in refused[0]
-    assert "ann/none" in refused[1]
+    assert "lm_head.weight" in errors[0]
+    assert "ann/none" in errors[1]

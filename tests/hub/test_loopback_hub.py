@@ -1,4 +1,4 @@
-"""The loopback Hub, spoken to by the real huggingface_hub, in processes of its own."""
+"""The loopback Hub answers the real huggingface_hub, in separate processes, as the Hub does."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def error(call, *args, **options):
         return [type(error).__name__, status]
     return None
 
-def say(*values):
+def report(*values):
     print(json.dumps(values, default=str))
 
 """
@@ -51,7 +51,7 @@ def client(hub, tmp_path):
     return run
 
 
-def asked(hub, method, part):
+def statuses(hub, method, part):
     return [status for m, path, status in hub.requests if m == method and part in path]
 
 
@@ -63,7 +63,7 @@ def write(folder, files):
 
 def test_push_twice_and_pull_each_revision(hub, client, tmp_path):
     write(tmp_path / "small", MODEL)
-    said = client("""
+    values = client("""
         who = api.whoami()["name"]
         url = api.create_repo("ann/small")
         again = [error(api.create_repo, "ann/small"), api.create_repo("ann/small", exist_ok=True)]
@@ -73,22 +73,22 @@ def test_push_twice_and_pull_each_revision(hub, client, tmp_path):
         second = api.upload_folder(repo_id="ann/small", folder_path="small", commit_message="2nd")
         stale = error(api.upload_file, path_or_fileobj=b"x", path_in_repo="x", repo_id="ann/small",
                       parent_commit=first)
-        say(who, url, again, first, same, second.oid, stale)
+        report(who, url, again, first, same, second.oid, stale)
     """)
-    who, url, again, first, same, second, stale = said
+    who, url, again, first, same, second, stale = values
     assert (who, url) == ("ann", f"{hub.url}/ann/small")
     assert again == [["HfHubHTTPError", 409], url]
     assert first == same != second
     assert stale == ["HfHubHTTPError", 412]
-    assert asked(hub, "PUT", "/upload/") == [200]  # the weights, which did not change, once
+    assert statuses(hub, "PUT", "/upload/") == [200]  # the unchanged weights only once
     assert [c.message for c in hub.repo("ann/small").commits][2:] == ["2nd"]
     assert hub.files("ann/small", first).items() >= MODEL.items()
-    said = client(f"""
+    values = client(f"""
         info = api.model_info("ann/small", timeout=20)
         def content(folder):
             names = ("config.json", "model.safetensors")
             return [Path(folder, name).read_bytes().hex() for name in names]
-        say([info.sha, info.private, [s.rfilename for s in info.siblings]],
+        report([info.sha, info.private, [s.rfilename for s in info.siblings]],
             [c.commit_id for c in api.list_repo_commits("ann/small")][:2],
             api.list_repo_files("ann/small"),
             [f.lfs and f.lfs.sha256 for f in api.list_repo_tree("ann/small")],
@@ -101,24 +101,24 @@ def test_push_twice_and_pull_each_revision(hub, client, tmp_path):
              api.file_exists("ann/small", "model.safetensors")])
     """)
     names = [".gitattributes", "config.json", "model.safetensors"]
-    assert said[0] == [second, False, names]
-    assert said[1] == [second, first]
-    assert said[2] == names
-    assert said[3][:2] == [None, None]
-    assert len(said[3][2]) == 64
-    assert said[4] == [b"{}".hex(), WEIGHTS.hex()]
-    assert said[5] == [MODEL["config.json"].hex(), WEIGHTS.hex()]
-    assert said[6] == MODEL["config.json"].decode()
+    assert values[0] == [second, False, names]
+    assert values[1] == [second, first]
+    assert values[2] == names
+    assert values[3][:2] == [None, None]
+    assert len(values[3][2]) == 64
+    assert values[4] == [b"{}".hex(), WEIGHTS.hex()]
+    assert values[5] == [MODEL["config.json"].hex(), WEIGHTS.hex()]
+    assert values[6] == MODEL["config.json"].decode()
     errors = [["RevisionNotFoundError", 404], ["RemoteEntryNotFoundError", 404]]
-    assert said[7] == [*errors, False, True]
+    assert values[7] == [*errors, False, True]
 
 
-def test_who_may_read_and_write(hub, client):
+def test_tokens_restrict_reading_and_writing(hub, client):
     hub.add("ann/secret", MODEL, private=True)
     hub.add("ann/gated", MODEL, gated=True)
     hub.add("ann/open", MODEL)
     script = """
-        say(error(api.whoami),
+        report(error(api.whoami),
             error(api.model_info, "ann/secret"),
             error(hf_hub_download, "ann/gated", "config.json"),
             error(snapshot_download, "ann/open"),
@@ -126,23 +126,23 @@ def test_who_may_read_and_write(hub, client):
             error(api.create_repo, "ann/new"),
             error(api.model_info, "ann/missing"))
     """
-    said = client(script, token="hf_reader")
-    assert said[:4] == [None, None, None, None]
-    assert said[4:] == [["HfHubHTTPError", 403]] * 2 + [["RepositoryNotFoundError", 404]]
-    said = client(script, token="hf_other", home="other")
+    values = client(script, token="hf_reader")
+    assert values[:4] == [None, None, None, None]
+    assert values[4:] == [["HfHubHTTPError", 403]] * 2 + [["RepositoryNotFoundError", 404]]
+    values = client(script, token="hf_other", home="other")
     missing, forbidden = ["RepositoryNotFoundError", 404], ["HfHubHTTPError", 403]
-    assert said[:4] == [None, missing, ["GatedRepoError", 403], None]
-    assert said[4:] == [forbidden, forbidden, missing]
-    said = client(script, token=None, home="nobody")
+    assert values[:4] == [None, missing, ["GatedRepoError", 403], None]
+    assert values[4:] == [forbidden, forbidden, missing]
+    values = client(script, token=None, home="nobody")
     missing = ["RepositoryNotFoundError", 401]
-    assert said[:4] == [["LocalTokenNotFoundError", None], missing, ["GatedRepoError", 401], None]
-    assert said[4:] == [missing, ["HfHubHTTPError", 401], missing]
-    said = client(script, token="hf_wrong", home="wrong")
-    assert said == [["HfHubHTTPError", 401]] * 7
+    assert values[:4] == [["LocalTokenNotFoundError", None], missing, ["GatedRepoError", 401], None]
+    assert values[4:] == [missing, ["HfHubHTTPError", 401], missing]
+    values = client(script, token="hf_wrong", home="wrong")
+    assert values == [["HfHubHTTPError", 401]] * 7
     assert len(hub.repo("ann/open").commits) == 2
 
 
-def test_errors_are_tried_again_or_told(hub, client, tmp_path):
+def test_errors_are_retried_or_raised(hub, client, tmp_path):
     hub.add("ann/small", MODEL)
     write(tmp_path / "small", {"config.json": b"{}", "model.safetensors": WEIGHTS[::-1]})
     hub.fail("GET /api/models/ann/small/revision", 500)
@@ -150,64 +150,64 @@ def test_errors_are_tried_again_or_told(hub, client, tmp_path):
     hub.fail("PUT /upload/", 503)
     hub.fail("HEAD /ann/small/resolve", 503)
     hub.fail("/api/models/ann/small/commit/", 500)
-    said = client("""
+    values = client("""
         info = error(api.model_info, "ann/small", revision="main")
         push = dict(repo_id="ann/small", folder_path="small")
-        say(info, error(api.upload_folder, **push), error(api.upload_folder, **push),
+        report(info, error(api.upload_folder, **push), error(api.upload_folder, **push),
             error(hf_hub_download, "ann/small", "config.json"))
     """)
-    assert said == [["HfHubHTTPError", 500], ["HfHubHTTPError", 500], None, None]
-    assert asked(hub, "POST", "/preupload/") == [429, 200, 200]
-    assert asked(hub, "PUT", "/upload/") == [503, 200]  # not again for the second push
-    assert asked(hub, "POST", "/commit/") == [500, 200]
-    assert asked(hub, "HEAD", "/resolve/") == [503, 200]
+    assert values == [["HfHubHTTPError", 500], ["HfHubHTTPError", 500], None, None]
+    assert statuses(hub, "POST", "/preupload/") == [429, 200, 200]
+    assert statuses(hub, "PUT", "/upload/") == [503, 200]  # the second push need not upload them
+    assert statuses(hub, "POST", "/commit/") == [500, 200]
+    assert statuses(hub, "HEAD", "/resolve/") == [503, 200]
 
 
-def test_a_download_that_is_cut_goes_on(hub, client):
+def test_an_interrupted_download_continues(hub, client):
     large = os.urandom(256) * 50_000
     hub.add("ann/small", {"model.safetensors": large, "config.json": b"{}" * 500})
     hub.cut("/cdn/.*model.safetensors", 11_000_000)
     hub.cut("config.json", 300)
-    said = client("""
+    values = client("""
         path = Path(hf_hub_download("ann/small", "model.safetensors"))
         again = Path(hf_hub_download("ann/small", "config.json"))
         left = [p.name for p in path.parents[2].rglob("*.incomplete")]
-        say(path.stat().st_size, again.stat().st_size, left)
+        report(path.stat().st_size, again.stat().st_size, left)
     """)
-    assert said == [len(large), 1000, []]
-    assert asked(hub, "GET", "/cdn/") == [200, 206]
-    assert asked(hub, "GET", "config.json") == [200, 200]  # from the start: less than 10 MiB
+    assert values == [len(large), 1000, []]
+    assert statuses(hub, "GET", "/cdn/") == [200, 206]
+    assert statuses(hub, "GET", "config.json") == [200, 200]  # small files restart
     hub.cut("config.json", 300, reset=True)
-    script = 'say(error(hf_hub_download, "ann/small", "config.json"))'
+    script = 'report(error(hf_hub_download, "ann/small", "config.json"))'
     assert client(script, home="other") == [["ReadError", None]]
 
 
-def test_an_upload_that_is_cut_is_sent_again_but_a_lost_commit_is_not(hub, client, tmp_path):
+def test_an_interrupted_upload_is_retried_but_a_lost_commit_is_not(hub, client, tmp_path):
     write(tmp_path / "small", {"config.json": b"{}", "model.safetensors": WEIGHTS * 400})
     hub.add("ann/small", {})
     hub.cut("PUT /upload/", 100_000)
     hub.lose("/commit/")
-    script = 'say(error(api.upload_folder, repo_id="ann/small", folder_path="small"))'
+    script = 'report(error(api.upload_folder, repo_id="ann/small", folder_path="small"))'
     assert client(script) == [["RemoteProtocolError", None]]
-    assert asked(hub, "PUT", "/upload/") == [None, 200]
-    assert asked(hub, "POST", "/commit/") == [None]
+    assert statuses(hub, "PUT", "/upload/") == [None, 200]
+    assert statuses(hub, "POST", "/commit/") == [None]
     assert hub.files("ann/small")["model.safetensors"] == WEIGHTS * 400
-    assert client(script) == [None]  # nothing is left to do, and no empty commit is made
+    assert client(script) == [None]  # nothing is left to commit
     assert len(hub.repo("ann/small").commits) == 3
 
 
-def test_a_hub_that_is_slow_or_absent(hub, client):
+def test_a_slow_or_absent_hub(hub, client):
     hub.add("ann/small", MODEL)
     hub.delay("/api/models/ann/small", 3, times=1)
-    said = client("""
-        say(error(api.model_info, "ann/small", timeout=1), snapshot_download("ann/small"))
+    values = client("""
+        report(error(api.model_info, "ann/small", timeout=1), snapshot_download("ann/small"))
     """)
-    assert said[0] == ["ReadTimeout", None]
+    assert values[0] == ["ReadTimeout", None]
     hub.stop()
-    script = 'say(error(api.model_info, "ann/small"), error(snapshot_download, "ann/small"))'
-    assert client(script) == [["ConnectError", None], None]  # the copy it has will do
-    told = [["ConnectError", None], ["LocalEntryNotFoundError", None]]
-    assert client(script, home="other") == told
+    script = 'report(error(api.model_info, "ann/small"), error(snapshot_download, "ann/small"))'
+    assert client(script) == [["ConnectError", None], None]  # from its cache
+    errors = [["ConnectError", None], ["LocalEntryNotFoundError", None]]
+    assert client(script, home="other") == errors
     hub.start()
     assert client(script, home="other") == [None, None]
 
@@ -215,7 +215,7 @@ def test_a_hub_that_is_slow_or_absent(hub, client):
 def test_a_space_and_a_card(hub, client):
     card = b"---\ntags: [charlm]\nlicense: mit\nlibrary_name: charlm\n---\n# small\n"
     hub.add("ann/small", {"README.md": card})
-    said = client("""
+    values = client("""
         api.create_repo("ann/demo", repo_type="space", space_sdk="gradio", private=True)
         api.upload_file(path_or_fileobj=b"import charlm", path_in_repo="app.py",
                         repo_id="ann/demo", repo_type="space")
@@ -232,9 +232,9 @@ def test_a_space_and_a_card(hub, client):
         bad = error(api.upload_file, **bad, repo_id="ann/demo", repo_type="space")
         api.delete_repo("ann/demo", repo_type="space")
         exists = api.repo_exists("ann/demo", repo_type="space")
-        say(variables, [runtime.stage, space.sdk, space.private], found, bad, exists)
+        report(variables, [runtime.stage, space.sdk, space.private], found, bad, exists)
     """)
-    assert said[0] == {"MODEL": "ann/small"}
-    assert said[1] == ["RUNNING", "gradio", True]
-    assert said[2:] == [["ann/small"], ["ValueError", None], False]
+    assert values[0] == {"MODEL": "ann/small"}
+    assert values[1] == ["RUNNING", "gradio", True]
+    assert values[2:] == [["ann/small"], ["ValueError", None], False]
     assert b"license: apache-2.0" in hub.files("ann/small")["README.md"]

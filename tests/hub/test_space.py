@@ -1,4 +1,4 @@
-"""A Space: deployed to a loopback Hub, and then served as Hugging Face would serve it."""
+"""A Space, deployed to the loopback Hub and then served as Hugging Face serves it."""
 
 import os
 import re
@@ -17,36 +17,36 @@ from programs import REPOSITORY, App
 from small_models import make_text
 
 from charlm.errors import CharlmError
-from charlm.hub.space import started_with
+from charlm.hub.space import start_model
 
 SPACE = "ann/charlm"
 NEEDED = {"app.py", "train.py", "requirements.txt", "README.md", "LICENSE", ".gitattributes"}
-BUILDER = ["uvicorn>=0.14.0", "websockets>=10.4", "spaces"]  # and gradio, as the card says
+BUILDER = ["uvicorn>=0.14.0", "websockets>=10.4", "spaces"]  # and the README's gradio
 NOBODY = 65534
-HEADER = ("https://huggingface.co/", "https://fonts.g")  # which Gradio adds on a Space
+HEADER = ("https://huggingface.co/", "https://fonts.g")  # Gradio's header on a Space
 AS_NOBODY = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 PYTHONS = [str(Path(sys.executable).resolve()), "/usr/bin/python3", "/usr/local/bin/python3"]
 
 
 @pytest.fixture
 def deploy(hub, tmp_path):
-    """`app.py --deploy` with flags; returns (status, what it printed)."""
+    """`app.py --deploy` with flags; returns (status, output)."""
 
     def run(*flags, token="hf_writer"):
         command = [sys.executable, str(REPOSITORY / "app.py"), "--deploy", *flags]
         env = hub.env(tmp_path / "home", token)
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
-        told = done.stdout + done.stderr
-        assert "hf_" not in told.replace("hf auth login", "")
-        assert "Traceback" not in told
-        return done.returncode, told
+        output = done.stdout + done.stderr
+        assert "hf_" not in output.replace("hf auth login", "")
+        assert "Traceback" not in output
+        return done.returncode, output
 
     return run
 
 
-def test_a_space_is_made_and_brought_up_to_date(deploy, hub):
-    status, told = deploy()
-    assert (status, f"deployed to {hub.url}/spaces/{SPACE}" in told) == (0, True), told
+def test_a_space_is_made_and_updated(deploy, hub):
+    status, output = deploy()
+    assert (status, f"deployed to {hub.url}/spaces/{SPACE}" in output) == (0, True), output
     space = hub.repo(SPACE, "space")
     assert space.variables["CHARLM_MODEL"]["value"] == "checkpoints/shakespeare"
     assert not space.secrets
@@ -54,13 +54,14 @@ def test_a_space_is_made_and_brought_up_to_date(deploy, hub):
     for path in files.keys() - NEEDED:
         assert re.match(r"charlm/|checkpoints/(bigram|gpt|shakespeare)/", path), path
         assert not re.search(r"__pycache__|/resume/|/\.", path), path
+    assert "checkpoints/gpt/README.md" in files
     assert files["app.py"] == (REPOSITORY / "app.py").read_bytes()
     assert files["README.md"].startswith(b"---\ntitle: charlm")
-    assert len(space.commits) == 2  # the one that made it, and ours
+    assert len(space.commits) == 2  # the initial one, and the deployment
     hub.add(SPACE, {"charlm/old.py": b"gone since", "app.py": b"edited"}, kind="space")
     hub.add("ann/mine", {"config.json": b"{}"})
-    status, told = deploy(SPACE, "--model", "ann/mine", "--private")
-    assert status == 0, told
+    status, output = deploy(SPACE, "--model", "ann/mine", "--private")
+    assert status == 0, output
     assert len(space.commits) == 4
     assert space.variables["CHARLM_MODEL"]["value"] == "ann/mine"
     again = hub.files(SPACE, kind="space")
@@ -69,24 +70,24 @@ def test_a_space_is_made_and_brought_up_to_date(deploy, hub):
     assert b"\npreload_from_hub:\n- ann/mine\n" in again["README.md"]
 
 
-def test_what_cannot_be_deployed_is_told(deploy, hub):
-    status, told = deploy(token=None)
-    assert (status, "nobody is logged in" in told) == (2, True)
-    status, told = deploy("bob/charlm")
-    assert (status, "it needs write access there" in told) == (1, True)
+def test_what_cannot_be_deployed_is_reported(deploy, hub):
+    status, output = deploy(token=None)
+    assert (status, "not logged in" in output) == (2, True)
+    status, output = deploy("bob/charlm")
+    assert (status, "it needs write access there" in output) == (1, True)
     with pytest.raises(CharlmError, match="push it, and give its user/repo"):
-        started_with(REPOSITORY, "tests")
+        start_model(REPOSITORY, "tests")
     assert not hub.repos
 
 
-# a build of torch without CUDA in the place of one with it, as far as the package `spaces` asks
+# make a build of torch without CUDA look like one with it to the package `spaces`
 CUDA = """import torch
 torch.version.cuda, torch._C._cuda_init, torch.cuda._is_in_bad_fork = "12.8", None, bool
 """
 
 
 class Space(App):
-    """The files of a Space, read-only, served by nobody in an environment of its own."""
+    """The read-only files of a Space, served by the user `nobody` in a virtual environment."""
 
     def __init__(self, folder, python, **variables):
         with socket.socket() as free:
@@ -101,7 +102,7 @@ class Space(App):
             "SPACE_AUTHOR_NAME": "ann",
             "GRADIO_SERVER_PORT": str(port),
             "OMP_NUM_THREADS": "1",
-            "HOME": str(folder / "checkout"),  # which he cannot write either
+            "HOME": str(folder / "checkout"),  # read-only, too
             "TMPDIR": str(self.temporary),
             "NO_PROXY": "127.0.0.1",
         } | variables
@@ -116,7 +117,7 @@ class Space(App):
         self.wait_until_it_serves(180)
 
 
-def runs_for_nobody(python):
+def works_for_nobody(python):
     try:
         return subprocess.run([python, "-c", "import venv"], **AS_NOBODY).returncode == 0
     except OSError:
@@ -125,16 +126,16 @@ def runs_for_nobody(python):
 
 @pytest.fixture(scope="module")
 def built(shared_hub, tmp_path_factory):
-    """The folder of a deployed Space, in checkout/, and the Python that the builder made for it."""
+    """A folder with a deployed Space in checkout/, and a Python with its requirements."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("only root can start a process as somebody who may do less")
-    python = next(filter(runs_for_nobody, PYTHONS), None)
+        pytest.skip("only root can start a process as another user")
+    python = next(filter(works_for_nobody, PYTHONS), None)
     if not python:
-        pytest.skip("there is no Python here that everybody may run")
+        pytest.skip("this machine has no Python that every user may run")
     home = tmp_path_factory.mktemp("deployer")
     command = [sys.executable, str(REPOSITORY / "app.py"), "--deploy"]
     subprocess.run(command, env=shared_hub.env(home, "hf_writer"), check=True)
-    folder = Path(tempfile.mkdtemp(prefix="space-"))  # pytest's own folders are closed to others
+    folder = Path(tempfile.mkdtemp(prefix="space-"))  # other users cannot read pytest's folders
     for path, content in shared_hub.files(SPACE, kind="space").items():
         (folder / "checkout" / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / "checkout" / path).write_bytes(content)
@@ -149,17 +150,17 @@ def built(shared_hub, tmp_path_factory):
     pip += [*BUILDER, f"gradio[oauth,mcp]=={version}"]
     pip += ["-r", str(folder / "checkout" / "requirements.txt")]
     subprocess.run(pip, check=True)
-    # what is used of it is compiled now, once: nobody could keep it
+    # compile the imported modules now: `nobody` could not store the result
     command = [own, "-c", "import app, train, spaces, mcp, torch._dynamo"]
-    keeping = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
-    subprocess.run(command, cwd=folder / "checkout", env=keeping, check=True)
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
+    subprocess.run(command, cwd=folder / "checkout", env=environment, check=True)
     subprocess.run(["chmod", "-R", "a+rX,a-w", str(folder / "checkout")], check=True)
     folder.chmod(0o755)
     yield folder, own
     shutil.rmtree(folder)
 
 
-def test_as_somebody_who_may_write_nothing_it_plays_and_trains(built, browser):
+def test_without_write_access_it_plays_and_trains(built, browser):
     space = Space(*built)
     try:
         with visitor(browser, space, elsewhere=HEADER) as page:
@@ -168,7 +169,7 @@ def test_as_somebody_who_may_write_nothing_it_plays_and_trains(built, browser):
             expect(page.locator("#status")).to_contain_text("500 characters, ", timeout=60_000)
             page.get_by_role("tab", name="Watch").click()
             page.locator("#form > button").click()
-            page.wait_for_timeout(1000)  # what is typed while the panel still unfolds is not taken
+            page.wait_for_timeout(1000)  # input during the panel's animation is lost
             page.locator("#preset label").filter(has_text="bigram").click()
             page.locator("#source label").filter(has_text="My own").click()
             paste(page.locator("#own-text textarea"), make_text())
@@ -179,16 +180,16 @@ def test_as_somebody_who_may_write_nothing_it_plays_and_trains(built, browser):
             expect(page.locator("#run-head")).to_contain_text(
                 "bigram-2 has finished", timeout=60_000
             )
-        told = space.log.read_text()
-        assert f'File "{space.checkout}' not in told  # no fault of ours in any traceback
-        kept = space.temporary / f"charlm-{NOBODY}"
-        assert f"runs are kept in {kept}" in told
-        assert (kept / "bigram-2" / "model.safetensors").exists()
+        output = space.log.read_text()
+        assert f'File "{space.checkout}' not in output  # no traceback passes through charlm
+        runs = space.temporary / f"charlm-{NOBODY}"
+        assert f"runs are kept in {runs}" in output
+        assert (runs / "bigram-2" / "model.safetensors").exists()
     finally:
         space.stop()
 
 
-def test_on_zerogpu_it_has_an_event_that_may_use_the_gpu(built, shared_hub):
+def test_on_zerogpu_one_event_can_use_the_gpu(built, shared_hub):
     shared_hub.requests.clear()
     folder, _ = built
     (folder / "cuda").mkdir()

@@ -1,25 +1,22 @@
 import json
-import shutil
 
 import pytest
 import safetensors.torch
 import torch
-from small_models import describe, make_model, small_training
+from small_models import damage, describe, make_model
 
 from charlm.models import checkpoint
 from charlm.models.checkpoint import CheckpointError
-from charlm.runs import resume
-from charlm.runs.log import RunLog
-from charlm.training.trainer import Trainer
+from charlm.runs.directory import create_run_directory
 
 
 @pytest.mark.parametrize("name", ["bigram", "lecture", "today"])
-def test_a_saved_model_loads_as_it_was(tmp_path, tokenizer, name):
+def test_a_saved_model_is_loaded_unchanged(tmp_path, tokenizer, name):
     description, model = (
         describe(name, tokenizer.vocab_size),
         make_model(name, tokenizer.vocab_size),
     )
-    resume.create(tmp_path / "m", description, model, tokenizer)
+    create_run_directory(tmp_path / "m", description, model, tokenizer)
     loaded, loaded_tokenizer = checkpoint.load(tmp_path / "m")
     assert loaded_tokenizer.chars == tokenizer.chars
     assert loaded.config == model.config
@@ -29,7 +26,7 @@ def test_a_saved_model_loads_as_it_was(tmp_path, tokenizer, name):
     assert checkpoint.load_description(tmp_path / "m") == description
 
 
-def test_weights_can_be_stored_in_half_the_space(model_directory):
+def test_weights_can_be_stored_as_bf16(model_directory):
     model, _ = checkpoint.load(model_directory)
     full = (model_directory / checkpoint.WEIGHTS).stat().st_size
     checkpoint.save_weights(model_directory, model, "bf16")
@@ -46,11 +43,6 @@ def test_loading_leaves_the_random_state_alone(model_directory):
     torch.manual_seed(3)
     checkpoint.load(model_directory)
     assert torch.rand(1).equal(expected)
-
-
-def damage(directory, file, change):
-    path = directory / file
-    path.write_bytes(change(path.read_bytes()))
 
 
 def tensors_with(**changes):
@@ -97,7 +89,7 @@ def json_with(**changes):
         ),
     ],
 )
-def test_a_damaged_directory_is_refused_by_name(model_directory, file, change, message):
+def test_a_damaged_file_is_named(model_directory, file, change, message):
     damage(model_directory, file, change)
     with pytest.raises(CheckpointError, match=f"{file}.*{message}"):
         checkpoint.load(model_directory)
@@ -108,47 +100,3 @@ def test_a_missing_file_is_named(model_directory, file):
     (model_directory / file).unlink()
     with pytest.raises(CheckpointError, match=f"cannot read .*{file}: No such file"):
         checkpoint.load(model_directory)
-
-
-def test_a_new_run_never_replaces_an_old_one(model_directory, tokenizer):
-    description, model = describe("today", tokenizer.vocab_size), make_model("today", 11)
-    before = (model_directory / checkpoint.WEIGHTS).read_bytes()
-    with pytest.raises(FileExistsError):
-        resume.create(model_directory, description, model, tokenizer)
-    assert (model_directory / checkpoint.WEIGHTS).read_bytes() == before
-    assert [p.name for p in model_directory.parent.iterdir()] == ["small"]
-
-
-def test_progress_is_saved_and_loaded(model_directory, corpus, tokenizer):
-    model = describe("today", tokenizer.vocab_size).build()
-    trainer = Trainer(small_training(), model, corpus, tokenizer)
-    assert resume.load_progress(model_directory) == resume.Progress(None, 0, None)
-    with RunLog(model_directory) as log:
-        for event in trainer.events():
-            log.append(event)
-            if event.event == "save":
-                resume.save_progress(model_directory, trainer, log, "some/text.txt")
-                size = log.size
-    progress = resume.load_progress(model_directory)
-    assert (progress.state.step, progress.log_size) == (12, size)
-    assert progress.data_path == "some/text.txt"
-    state = trainer.state()
-    assert progress.state.tensors.keys() == state.tensors.keys()
-    assert all(progress.state.tensors[name].equal(t) for name, t in state.tensors.items())
-    files = sorted(p.name for p in (model_directory / "resume").iterdir())
-    assert files == ["state.json", "step-00000012.safetensors"]
-
-    damage(model_directory / "resume", files[1], lambda raw: raw[:100])
-    with pytest.raises(CheckpointError, match=r"step-00000012\.safetensors is damaged"):
-        resume.load_progress(model_directory)
-    shutil.rmtree(model_directory / "resume")
-    with pytest.raises(CheckpointError, match="no resume/ state, so its training cannot go on"):
-        resume.load_progress(model_directory)
-
-
-def test_what_a_killed_process_left_is_swept_away(model_directory):
-    before = sorted(model_directory.rglob("*"))
-    (model_directory / ".model.safetensors.99.tmp").write_bytes(b"half")
-    (model_directory / "resume" / ".state.json.99.tmp").write_bytes(b"half")
-    resume.sweep(model_directory)
-    assert sorted(model_directory.rglob("*")) == before

@@ -9,7 +9,7 @@ from charlm.config import GPTConfig
 from charlm.models.gpt import GPT
 from charlm.models.positions import rotary_angles, rotate
 from charlm.presets import PRESETS
-from charlm.rng import dropout, mix
+from charlm.rng import dropout, mix_bits
 
 V = 11
 
@@ -77,7 +77,7 @@ def test_attention_is_the_lectures():
         affinity = affinity.masked_fill(torch.tril(torch.ones(9, 9)) == 0, -math.inf)
         heads.append(F.softmax(affinity, dim=-1) @ v)
     expected = attention.proj(torch.cat(heads, dim=-1))
-    got = attention(x, model.mask[:9, :9], None, (None, None, None))
+    got = attention(x, model.mask[:9, :9], None, None)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -117,7 +117,7 @@ def test_a_convolution_sees_the_last_characters_only():
 
 def test_the_hash_is_one_to_one():
     x = torch.arange(-100_000, 100_000, dtype=torch.int32)
-    assert len(mix(x).unique()) == len(x)
+    assert len(mix_bits(x).unique()) == len(x)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5])

@@ -1,28 +1,28 @@
-"""Our networks as transformers' own, with no code of ours there: the same logits, and back."""
+"""transformers loads converted models without charlm's code and computes the same logits."""
 
 import huggingface_hub
 import pytest
 import torch
 from small_models import LECTURE, describe, make_model
 
-from charlm.hub.push import stage
+from charlm.hub.push import export_model
 from charlm.models import checkpoint
 from charlm.models.transformers_format import (
     ConvertError,
+    convert_if_possible,
     family,
     from_transformers,
-    portable,
     to_transformers,
 )
-from charlm.runs import log as runlog
-from charlm.runs import resume
+from charlm.runs.directory import create_run_directory
+from charlm.runs.log import LOG_FILE
 
 V = 11
 
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
-    """What is here is looked for at no Hub."""
+    """Load local files without a request to the Hub."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
 
@@ -55,7 +55,7 @@ def test_transformers_computes_the_same_logits(kind, changes):
 
 
 @pytest.mark.parametrize(("kind", "changes"), NETWORKS)
-def test_what_was_written_for_transformers_is_read_back(kind, changes):
+def test_a_converted_model_is_converted_back(kind, changes):
     gpt = make_model("today", V, **changes)
     config, _, tensors = to_transformers("gpt", gpt.config, gpt.state_dict())
     again = type(gpt)(config).eval()
@@ -76,33 +76,33 @@ def test_what_was_written_for_transformers_is_read_back(kind, changes):
         ("lecture", {"n_embd": 8, "n_head": 2}),  # fewer dimensions than characters: V is 11
     ],
 )
-def test_a_network_that_transformers_lacks_is_left_as_it_is(name, changes):
+def test_a_network_that_transformers_lacks_is_not_converted(name, changes):
     model = make_model(name, V, **changes)
     with pytest.raises(ConvertError, match="has no network"):
         to_transformers(model.kind, model.config, model.state_dict())
-    config, fields, tensors = portable(model.kind, model.config, model.state_dict())
+    config, fields, tensors = convert_if_possible(model.kind, model.config, model.state_dict())
     assert (config, fields) == (model.config, {})
     assert tensors.keys() == model.state_dict().keys()
 
 
 @pytest.mark.parametrize("name", ["today", "lecture"])
-def test_what_is_pushed_loads_by_name_alone(name, tokenizer, corpus, tmp_path):
+def test_transformers_loads_an_exported_model(name, tokenizer, corpus, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     model = make_model(name, tokenizer.vocab_size, n_embd=64)
     description = describe(name, tokenizer.vocab_size, n_embd=64)
-    resume.create(ours, description, model, tokenizer)
-    (ours / runlog.FILE).touch()
+    create_run_directory(ours, description, model, tokenizer)
+    (ours / LOG_FILE).touch()
     theirs.mkdir()
-    stage(ours, theirs, "ann/ours")
+    export_model(ours, theirs, "ann/ours")
     loaded, words = (c.from_pretrained(theirs) for c in (AutoModelForCausalLM, AutoTokenizer))
     assert words.decode(words.encode(corpus.text)) == corpus.text
     ids = tokenizer.encode(corpus.text[:16])
     assert words.encode(corpus.text[:16]) == ids
     with torch.no_grad():
-        kept, _ = checkpoint.load(ours)
-        expected = kept(torch.tensor([ids]))
+        saved, _ = checkpoint.load(ours)
+        expected = saved(torch.tensor([ids]))
         torch.testing.assert_close(
             loaded(torch.tensor([ids])).logits, expected, rtol=1e-4, atol=1e-4
         )

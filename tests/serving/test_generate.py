@@ -1,3 +1,5 @@
+"""Text requests: settings, updates, stopping, errors."""
+
 import asyncio
 import itertools
 import math
@@ -8,7 +10,7 @@ import pytest
 import charlm
 from charlm.errors import CharlmError
 from charlm.hub.follow import HubFollowers
-from charlm.serving import generate as writer
+from charlm.serving.generate import generate, sample_config, score_text
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 
@@ -27,41 +29,42 @@ def settings(**changes):
         "min_p": 0.0,
         "seed": 1,
     }
-    return writer.sample_config(Limits(), **(defaults | changes))
+    return sample_config(Limits(), **(defaults | changes))
 
 
-def write(*args):
-    """What is told of a text, from its beginning to its end."""
+def collect_updates(*args):
+    """Return every Progress of a generation."""
 
     async def collect():
-        return [progress async for progress in writer.write(*args)]
+        return [progress async for progress in generate(*args)]
 
     return asyncio.run(collect())
 
 
-def test_texts_grow_into_what_generate_gives(library):
-    told = write(library, "KING:\n", "small-gpt", settings(max_new_chars=400))
-    assert [one.done for one in told] == [False] * (len(told) - 1) + [True]
-    for a, b in itertools.pairwise(told):
+def test_updates_grow_into_the_text_of_charlm_generate(library):
+    updates = collect_updates(library, "KING:\n", "small-gpt", settings(max_new_chars=400))
+    assert [update.done for update in updates] == [False] * (len(updates) - 1) + [True]
+    for a, b in itertools.pairwise(updates):
         assert b.text.startswith(a.text)
-    last = told[-1]
-    assert (last.given, last.new_chars, last.seed, last.dropped) == (6, 400, 1, "")
+    last = updates[-1]
+    assert (last.prompt_length, last.new_chars, last.seed, last.dropped) == (6, 400, 1, "")
     assert last.text == charlm.generate(*library.get("small-gpt"), "KING:\n", 400, seed=1)
 
 
-def test_it_stops_when_it_is_told_to(library):
+def test_a_generation_stops_on_request(library):
     stop_requested = iter([False, False, True]).__next__
-    *_, last = write(library, "", "small-gpt", settings(max_new_chars=5000), "ann", stop_requested)
+    config = settings(max_new_chars=5000)
+    *_, last = collect_updates(library, "", "small-gpt", config, "ann", stop_requested)
     assert last.done
     assert last.stopped
     assert 0 < last.new_chars < 5000
 
 
-def test_who_goes_away_is_not_written_for(library):
+def test_closing_the_generator_ends_the_stream(library):
     async def leave():
-        told = writer.write(library, "", "small-gpt", settings(max_new_chars=5000))
-        await anext(told)
-        await told.aclose()
+        updates = generate(library, "", "small-gpt", settings(max_new_chars=5000))
+        await anext(updates)
+        await updates.aclose()
 
     asyncio.run(leave())
     engine, _ = library.engine("small-gpt")
@@ -71,15 +74,15 @@ def test_who_goes_away_is_not_written_for(library):
         time.sleep(0.001)
 
 
-def test_a_random_seed_is_told(library):
+def test_a_random_seed_is_reported():
     seeds = {settings(seed=-1).seed for _ in range(5)}
     assert len(seeds) == 5
     assert min(seeds) >= 0
 
 
-def test_dropped_characters_are_told(library):
-    *_, last = write(library, "😀😀", "small-gpt", settings(max_new_chars=5))
-    assert (last.dropped, last.given, len(last.text)) == ("😀", 0, 5)
+def test_dropped_characters_are_reported(library):
+    *_, last = collect_updates(library, "😀😀", "small-gpt", settings(max_new_chars=5))
+    assert (last.dropped, last.prompt_length, len(last.text)) == ("😀", 0, 5)
 
 
 @pytest.mark.parametrize(
@@ -100,24 +103,24 @@ def test_dropped_characters_are_told(library):
         ({"seed": None}, "seed is None"),
     ],
 )
-def test_a_bad_setting_gets_one_clear_sentence(changes, message):
+def test_an_invalid_setting_raises_an_error_that_names_it(changes, message):
     with pytest.raises(CharlmError, match=message):
         settings(**changes)
 
 
-def test_browsers_send_whole_numbers_as_floats():
+def test_whole_floats_are_accepted_as_integers():
     assert settings(max_new_chars=40.0, top_k=3.0, seed=7.0).seed == 7
 
 
-def test_a_prompt_has_a_longest_length(library):
+def test_a_prompt_must_be_a_text_of_limited_length(library):
     with pytest.raises(CharlmError, match="has 100,000 characters; at most 10,000"):
-        write(library, "x" * 100_000, "small-gpt", settings())
+        collect_updates(library, "x" * 100_000, "small-gpt", settings())
     with pytest.raises(CharlmError, match="must be a text, not NoneType"):
-        write(library, None, "small-gpt", settings())
+        collect_updates(library, None, "small-gpt", settings())
 
 
-def test_scores_are_bits_of_the_true_character(library):
-    result = writer.score(library, "KING:\nthe king", "small-gpt")
+def test_a_score_has_the_bits_of_each_character(library):
+    result = score_text(library, "KING:\nthe king", "small-gpt")
     chars = result["chars"]
     assert "".join(c["char"] for c in chars) == "KING:\nthe king"
     assert result["bits_per_char"] == pytest.approx(sum(c["bits"] for c in chars) / len(chars))
@@ -130,6 +133,6 @@ def test_scores_are_bits_of_the_true_character(library):
 
 
 @pytest.mark.parametrize("text", ["", "😀"])
-def test_nothing_to_score_is_said(library, text):
+def test_a_text_without_known_characters_cannot_be_scored(library, text):
     with pytest.raises(CharlmError, match="no character that this model knows"):
-        writer.score(library, text, "small-gpt")
+        score_text(library, text, "small-gpt")

@@ -1,4 +1,4 @@
-"""The line of runs, with real trainers in it: started, paused, stopped, resumed, killed."""
+"""The job queue with real trainers: started, paused, stopped, resumed, killed."""
 
 import os
 import random
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,13 @@ from charlm.config import ConfigError
 from charlm.data import corpus as data
 from charlm.data.corpus import DataError
 from charlm.errors import CharlmError
-from charlm.runs import log as runlog
-from charlm.runs import status as runs
-from charlm.serving import job as jobfile
-from charlm.serving import job_queue as jobs
-from charlm.serving.job_queue import JobError, Jobs
+from charlm.runs.log import is_log_locked
+from charlm.runs.resume import can_resume
+from charlm.serving import job as job_files
+from charlm.serving import job_queue
+from charlm.serving.job_queue import JobError, JobQueue
 from charlm.serving.limits import Limits
-from charlm.serving.process import BACK
+from charlm.serving.process import NICENESS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the locks and signals of POSIX")
 TEXT = make_text()
@@ -31,247 +32,247 @@ QUICK = {"preset": "bigram", "text": TEXT}
 
 
 @pytest.fixture
-def line(train):
+def queue(train):
     """A Jobs of an empty folder; whatever it started is ended."""
     train.checkpoints.mkdir()
-    line = Jobs(train.checkpoints, Limits())
-    yield line
-    line.limits = Limits(training="off")
-    for child in line._children.values():
+    queue = JobQueue(train.checkpoints, Limits())
+    yield queue
+    queue.limits = Limits(training="off")
+    for child in queue._children.values():
         child.kill()
         child.wait()
 
 
-def wait_for(line, name, *states, seconds=90):
+def wait_for(queue, name, *states, seconds=90):
     give_up = time.monotonic() + seconds
-    while (status := line.status(name)).state not in states:
+    while (status := queue.status(name)).state not in states:
         assert time.monotonic() < give_up, f"{status} is not {states}"
         time.sleep(0.02)
     return status
 
 
-def able(line, name):
-    return line.allowed_actions(line.status(name))
+def actions(queue, name):
+    return queue.allowed_actions(queue.status(name))
 
 
-def wait_for_step(line, name, step):
+def wait_for_step(queue, name, step):
     give_up = time.monotonic() + 90
-    while line.status(name).step < step:
-        assert time.monotonic() < give_up, line.status(name)
+    while queue.status(name).step < step:
+        assert time.monotonic() < give_up, queue.status(name)
         time.sleep(0.02)
 
 
-def steps_told(line, name):
-    return [e["step"] for e in line.events(name)[0] if e["event"] == "step"]
+def logged_steps(queue, name):
+    return [e["step"] for e in queue.events(name)[0] if e["event"] == "step"]
 
 
-def test_a_run_goes_from_start_to_finish(line):
-    name = line.start(**QUICK, steps=200)
+def test_a_run_goes_from_start_to_finish(queue):
+    name = queue.start(**QUICK, steps=200)
     assert name == "bigram"
-    assert line.status(name).state in ("waiting", "starting")
-    status = wait_for(line, name, "finished")
+    assert queue.status(name).state in ("waiting", "starting")
+    status = wait_for(queue, name, "finished")
     assert (status.step, status.steps) == (200, 200)
-    assert line.names() == [name]
-    line._children[name].wait()
-    assert able(line, name) == {"delete"}
-    start = line.events(name)[0][0]
+    assert queue.names() == [name]
+    queue._children[name].wait()
+    assert actions(queue, name) == {"delete"}
+    start = queue.events(name)[0][0]
     assert start["config"]["training"]["eval_interval"] == 40
     assert start["data"]["name"] == "bigram.txt"
-    line.delete(name)
-    assert line.names() == []
-    assert {path.name for path in line.directory.iterdir()} == {".jobs"}
+    queue.delete(name)
+    assert queue.names() == []
+    assert {path.name for path in queue.directory.iterdir()} == {".jobs"}
 
 
-def test_one_at_a_time_and_the_others_see_their_place(line):
-    names = [line.start(**QUICK, steps=100) for _ in range(3)]
+def test_one_run_trains_at_a_time_and_the_others_have_positions(queue):
+    names = [queue.start(**QUICK, steps=100) for _ in range(3)]
     assert names == ["bigram", "bigram-2", "bigram-3"]
     seen = set()
-    while (states := [line.status(name).state for name in names]) != ["finished"] * 3:
+    while (states := [queue.status(name).state for name in names]) != ["finished"] * 3:
         assert sum(state in ("starting", "running") for state in states) <= 1
         assert states == sorted(states, key=["finished", "running", "starting", "waiting"].index)
-        seen.add(tuple(line.status(name).place for name in names))
+        seen.add(tuple(queue.status(name).queue_position for name in names))
         time.sleep(0.02)
     assert {(None, 1, 2), (None, None, 1)} <= seen
 
 
-def test_it_stops_saves_and_goes_on(line):
-    name = line.start(**QUICK, steps=20_000)
-    wait_for_step(line, name, 100)
-    assert able(line, name) == {"pause", "stop"}
-    assert line.stop(name) == "stopped"
-    stopped = line.status(name).step
+def test_a_stopped_run_is_saved_and_resumes(queue):
+    name = queue.start(**QUICK, steps=20_000)
+    wait_for_step(queue, name, 100)
+    assert actions(queue, name) == {"pause", "stop"}
+    assert queue.stop(name) == "stopped"
+    stopped = queue.status(name).step
     assert 100 <= stopped < 20_000
-    assert able(line, name) == {"resume", "delete"}
-    line.resume(name)
-    wait_for_step(line, name, stopped + 100)
-    assert line.stop(name) == "stopped"
-    told = steps_told(line, name)
-    assert told == list(range(50, told[-1] + 1, 50))
+    assert actions(queue, name) == {"resume", "delete"}
+    queue.resume(name)
+    wait_for_step(queue, name, stopped + 100)
+    assert queue.stop(name) == "stopped"
+    steps = logged_steps(queue, name)
+    assert steps == list(range(50, steps[-1] + 1, 50))
 
 
-def test_a_paused_run_stands_still(line):
-    name = line.start(**QUICK, steps=20_000)
-    wait_for_step(line, name, 100)
-    line.pause(name)
+def test_a_paused_run_stands_still(queue):
+    name = queue.start(**QUICK, steps=20_000)
+    wait_for_step(queue, name, 100)
+    queue.pause(name)
     time.sleep(0.2)
-    paused = line.status(name)
+    paused = queue.status(name)
     time.sleep(0.5)
-    assert line.status(name) == paused
+    assert queue.status(name) == paused
     assert paused.state == "paused"
-    assert able(line, name) == {"resume", "stop"}
-    line.resume(name)
-    wait_for_step(line, name, paused.step + 100)
-    assert line.status(name).state == "running"
-    line.pause(name)
-    assert line.stop(name) == "stopped"
+    assert actions(queue, name) == {"resume", "stop"}
+    queue.resume(name)
+    wait_for_step(queue, name, paused.step + 100)
+    assert queue.status(name).state == "running"
+    queue.pause(name)
+    assert queue.stop(name) == "stopped"
 
 
-def test_a_paused_run_does_not_keep_others_waiting_for_ever(line, monkeypatch):
-    monkeypatch.setattr(jobs, "PAUSE", 0.5)
-    first = line.start(**QUICK, steps=20_000)
-    wait_for_step(line, first, 50)
-    line.pause(first)
-    second = line.start(**QUICK, steps=50)
-    wait_for(line, second, "finished")
-    assert line.status(first).state == "stopped"
-    assert "resume" in able(line, first)
+def test_a_paused_run_yields_its_place(queue, monkeypatch):
+    monkeypatch.setattr(job_queue, "MAX_PAUSE", 0.5)
+    first = queue.start(**QUICK, steps=20_000)
+    wait_for_step(queue, first, 50)
+    queue.pause(first)
+    second = queue.start(**QUICK, steps=50)
+    wait_for(queue, second, "finished")
+    assert queue.status(first).state == "stopped"
+    assert "resume" in actions(queue, first)
 
 
-def test_who_has_not_begun_can_leave(line):
-    first = line.start(**QUICK, steps=20_000)
-    second = line.start(**QUICK, steps=50)
-    assert line.stop(second) == "deleted"
+def test_a_run_that_has_not_started_can_be_stopped(queue):
+    first = queue.start(**QUICK, steps=20_000)
+    second = queue.start(**QUICK, steps=50)
+    assert queue.stop(second) == "deleted"
     with pytest.raises(CharlmError, match="there is no run bigram-2"):
-        line.status(second)
-    wait_for(line, first, "starting")
-    assert line.stop(first) == "deleted"
-    assert line.names() == []
+        queue.status(second)
+    wait_for(queue, first, "starting")
+    assert queue.stop(first) == "deleted"
+    assert queue.names() == []
 
 
-def test_trainers_killed_at_any_moment(line):
-    """The state is right, and what was told is told again, to the end."""
+def test_trainers_killed_at_any_moment(queue):
+    """The state is right, and every step is logged once in the end."""
     rng = random.Random(3)
-    name = line.start(**QUICK, steps=4000)
+    name = queue.start(**QUICK, steps=4000)
     for _ in range(4):
-        wait_for(line, name, "starting", "running", "finished")
+        wait_for(queue, name, "starting", "running", "finished")
         time.sleep(rng.uniform(0, 4))
-        if line.status(name).state == "finished":
+        if queue.status(name).state == "finished":
             break
-        line._children[name].kill()
-        line._children[name].wait()
-        assert line.status(name).state in ("failed", "finished")
-        if line.status(name).state == "failed" and not runs.can_resume(line.directory / name):
-            line.delete(name)  # it had not come to be a run
-            name = line.start(**QUICK, steps=4000)
-        elif line.status(name).state == "failed":
-            line.resume(name)
-    assert wait_for(line, name, "finished").step == 4000
-    assert steps_told(line, name) == list(range(50, 4001, 50))
+        queue._children[name].kill()
+        queue._children[name].wait()
+        assert queue.status(name).state in ("failed", "finished")
+        if queue.status(name).state == "failed" and not can_resume(queue.directory / name):
+            queue.delete(name)  # it had not become a run
+            name = queue.start(**QUICK, steps=4000)
+        elif queue.status(name).state == "failed":
+            queue.resume(name)
+    assert wait_for(queue, name, "finished").step == 4000
+    assert logged_steps(queue, name) == list(range(50, 4001, 50))
 
 
 SERVER = """
 import sys, time
-from charlm.serving.job_queue import Jobs
+from charlm.serving.job_queue import JobQueue
 from charlm.serving.limits import Limits
-from charlm.serving.process import BACK
-line = Jobs(sys.argv[1], Limits())
-line.wake()
-print("served", flush=True)
+from charlm.serving.process import NICENESS
+queue = JobQueue(sys.argv[1], Limits())
+queue.start_worker()
+print("serving", flush=True)
 time.sleep(600)
 """
 
 
-def test_servers_killed_at_any_moment(line):
-    """Runs go on, the line stands, and the next server sees to both."""
+def test_servers_killed_at_any_moment(queue):
+    """Runs continue, the queue stays, and the next server works on both."""
     rng = random.Random(4)
-    line.wake = lambda: None  # all that is started is started by the servers
-    names = [line.start(**QUICK, steps=1500) for _ in range(3)]
+    queue.start_worker = lambda: None  # only the servers start trainers
+    names = [queue.start(**QUICK, steps=1500) for _ in range(3)]
     for _ in range(3):
         server = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(line.directory)],
+            [sys.executable, "-c", SERVER, str(queue.directory)],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert server.stdout.readline() == "served\n"
+        assert server.stdout.readline() == "serving\n"
         time.sleep(rng.uniform(0, 4))
         server.kill()
         server.wait()
-        states = [line.status(name).state for name in names]
+        states = [queue.status(name).state for name in names]
         assert set(states) <= {"finished", "running", "starting", "waiting"}
         assert sum(state in ("starting", "running") for state in states) <= 1
-    del line.wake
-    line.wake()
+    del queue.start_worker
+    queue.start_worker()
     for name in names:
-        wait_for(line, name, "finished")
-        assert steps_told(line, name) == list(range(50, 1501, 50))
+        wait_for(queue, name, "finished")
+        assert logged_steps(queue, name) == list(range(50, 1501, 50))
 
 
-def test_a_run_of_another_server_can_be_stopped(line):
-    name = line.start(**QUICK, steps=20_000)
-    wait_for_step(line, name, 50)
-    other = Jobs(line.directory, Limits())
+def test_a_run_of_another_server_can_be_stopped(queue):
+    name = queue.start(**QUICK, steps=20_000)
+    wait_for_step(queue, name, 50)
+    other = JobQueue(queue.directory, Limits())
     assert other.status(name).state == "running"
     assert other.stop(name) == "stopped"
 
 
-def test_a_number_that_is_another_process_by_now_is_left_alone(line):
-    name = line.start(**QUICK, steps=50)
-    wait_for(line, name, "finished")
+def test_a_pid_that_another_program_has_by_now_is_left_alone(queue):
+    name = queue.start(**QUICK, steps=50)
+    wait_for(queue, name, "finished")
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        line._children.clear()
-        line._save(line._job(name), pid=bystander.pid)
-        assert line.status(name).state == "finished"
+        queue._children.clear()
+        queue.store.save(replace(queue.store.get(name), pid=bystander.pid))
+        assert queue.status(name).state == "finished"
         with pytest.raises(JobError, match="bigram is finished; it cannot stop now"):
-            line.stop(name)
+            queue.stop(name)
         assert bystander.poll() is None
     finally:
         bystander.kill()
         bystander.wait()
 
 
-def test_what_the_trainer_says_is_shown(line):
-    line.wake = lambda: None
-    name = line.start(**QUICK, steps=50)
-    (line.home / name / "text" / f"{name}.txt").unlink()
-    del line.wake
-    line.wake()
-    status = wait_for(line, name, "failed")
+def test_the_error_of_the_trainer_is_shown(queue):
+    queue.start_worker = lambda: None
+    name = queue.start(**QUICK, steps=50)
+    (queue.store.folder / name / "text" / f"{name}.txt").unlink()
+    del queue.start_worker
+    queue.start_worker()
+    status = wait_for(queue, name, "failed")
     assert "cannot read the text" in status.message
-    assert able(line, name) == {"delete"}
-    line.delete(name)
-    assert line.names() == []
+    assert actions(queue, name) == {"delete"}
+    queue.delete(name)
+    assert queue.names() == []
 
 
-def test_a_full_disk_is_told(line, monkeypatch):
+def test_a_full_disk_is_reported(queue, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr(jobfile, "write_atomically", full)
+        disk.setattr(job_files, "write_atomically", full)
         with pytest.raises(JobError, match="cannot keep runs: No space left"):
-            line.start(**QUICK)
-    line.wake = lambda: None
-    name = line.start(**QUICK, steps=50)
-    del line.wake
+            queue.start(**QUICK)
+    queue.start_worker = lambda: None
+    name = queue.start(**QUICK, steps=50)
+    del queue.start_worker
     with monkeypatch.context() as disk:
-        disk.setattr(jobs, "start_in_background", full)
-        line.wake()
+        disk.setattr(job_queue, "start_in_background", full)
+        queue.start_worker()
         give_up = time.monotonic() + 20
-        while "No space left" not in line.status(name).message:
+        while "No space left" not in queue.status(name).message:
             assert time.monotonic() < give_up
             time.sleep(0.02)
-    wait_for(line, name, "finished")  # it was tried again
+    wait_for(queue, name, "finished")  # it was tried again
 
 
-def test_without_tiny_shakespeare_it_is_said_at_once(line, monkeypatch, tmp_path):
+def test_a_missing_corpus_is_reported_at_once(queue, monkeypatch, tmp_path):
     monkeypatch.delenv("CHARLM_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(data, "URL", "http://127.0.0.1:9/input.txt")
     with pytest.raises(DataError, match="cannot download Tiny Shakespeare"):
-        line.start("bigram")
-    assert line.names() == []
+        queue.start("bigram")
+    assert queue.names() == []
 
 
 @pytest.mark.parametrize(
@@ -307,77 +308,77 @@ def test_without_tiny_shakespeare_it_is_said_at_once(line, monkeypatch, tmp_path
         ({"data": "/etc/passwd"}, "it must be left out here"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_anything_happens(line, arguments, message):
-    (line.directory / "there").mkdir()
+def test_invalid_requests_are_refused_before_anything_happens(queue, arguments, message):
+    (queue.directory / "there").mkdir()
     with pytest.raises((ConfigError, DataError), match=message):
-        line.start(**(QUICK | arguments))
-    assert line.names() == []
-    assert not list(line.home.glob("*/job.json"))
+        queue.start(**(QUICK | arguments))
+    assert queue.names() == []
+    assert not list(queue.store.folder.glob("*/job.json"))
 
 
-def test_what_was_not_started_here_is_left_alone(line, train, text_file):
+def test_runs_started_elsewhere_are_left_alone(queue, train, text_file):
     process = train.start(
         "--preset", "bigram", "--name", "own", "--data", text_file, "--steps", 10**6
     )
     try:
         give_up = time.monotonic() + 60
-        while "own" not in line.names() or line.status("own").step < 50:
+        while "own" not in queue.names() or queue.status("own").step < 50:
             assert time.monotonic() < give_up
             time.sleep(0.05)
-        assert line.status("own").state == "running"
-        assert able(line, "own") == set()
+        assert queue.status("own").state == "running"
+        assert actions(queue, "own") == set()
         for action in ("stop", "pause", "resume", "delete"):
             with pytest.raises(JobError, match="own was not started on this page"):
-                getattr(line, action)("own")
+                getattr(queue, action)("own")
             with pytest.raises(CharlmError, match="there is no run none"):
-                getattr(line, action)("none")
+                getattr(queue, action)("none")
             with pytest.raises(ConfigError, match="cannot be a run's name"):
-                getattr(line, action)("../own")
+                getattr(queue, action)("../own")
         assert process.poll() is None
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate()
-    assert line.status("own").state == "stopped"
+    assert queue.status("own").state == "stopped"
 
 
-def test_where_training_is_off_everything_is_refused(line):
-    line.limits = Limits(training="off")
+def test_everything_is_refused_while_training_is_off(queue):
+    queue.limits = Limits(training="off")
     with pytest.raises(JobError, match="switched off on this page"):
-        line.start(**QUICK)
+        queue.start(**QUICK)
     for action in ("stop", "pause", "resume", "delete"):
         with pytest.raises(JobError, match="switched off on this page"):
-            getattr(line, action)("x")
+            getattr(queue, action)("x")
 
 
-def test_old_runs_without_a_name_go_and_the_named_stay(line):
-    line.limits = Limits(max_kept=2, max_waiting=20)
-    line.wake = lambda: None
-    kept = [line.start(**QUICK, name=name) for name in ("mine", "yours")]
+def test_old_unnamed_runs_expire_and_named_ones_stay(queue):
+    queue.limits = Limits(max_kept=2, max_waiting=20)
+    queue.start_worker = lambda: None
+    kept = [queue.start(**QUICK, name=name) for name in ("mine", "yours")]
     with pytest.raises(JobError, match="this page has 2 runs with names"):
-        line.start(**QUICK, name="third")
-    names = [line.start(**QUICK, steps=50) for _ in range(4)]
+        queue.start(**QUICK, name="third")
+    names = [queue.start(**QUICK, steps=50) for _ in range(4)]
     for age, name in enumerate([*kept, *names]):
-        line._save(line._job(name), waiting=False, since=1e9 + age)
-    last = line.start(**QUICK)
-    assert set(line.names()) == {*kept, names[-1], last}
+        queue.store.save(replace(queue.store.get(name), waiting=False, since=1e9 + age))
+    last = queue.start(**QUICK)
+    assert set(queue.names()) == {*kept, names[-1], last}
 
 
-def test_the_line_has_an_end(line):
-    line.limits = Limits(max_waiting=2)
-    line.wake = lambda: None
+def test_the_queue_is_bounded(queue):
+    queue.limits = Limits(max_waiting=2)
+    queue.start_worker = lambda: None
     for _ in range(2):
-        line.start(**QUICK)
+        queue.start(**QUICK)
     with pytest.raises(JobError, match="2 runs wait in line already"):
-        line.start(**QUICK)
+        queue.start(**QUICK)
 
 
-def test_many_at_once_get_names_of_their_own(line):
-    line.limits = Limits(max_waiting=40, max_kept=40)
-    line.wake = lambda: None
+def test_concurrent_requests_get_names_of_their_own(queue):
+    queue.limits = Limits(max_waiting=40, max_kept=40)
+    queue.start_worker = lambda: None
     names, lock = [], threading.Lock()
 
     def ask():
-        name = line.start(**QUICK)
+        name = queue.start(**QUICK)
         with lock:
             names.append(name)
 
@@ -389,27 +390,38 @@ def test_many_at_once_get_names_of_their_own(line):
     assert len(set(names)) == 20
 
 
-def test_a_damaged_job_is_no_job(line):
+def test_a_damaged_job_is_no_job(queue):
     for number, raw in enumerate((b"", b"{", b"[]", b'{"name": "x"}')):
-        home = line.home / f"x{number}"
-        home.mkdir(parents=True)
-        (home / "job.json").write_bytes(raw)
-    assert line.names() == []
-    assert line.start(**QUICK, steps=50) == "bigram"
-    wait_for(line, "bigram", "finished")
+        folder = queue.store.folder / f"x{number}"
+        folder.mkdir(parents=True)
+        (folder / "job.json").write_bytes(raw)
+    assert queue.names() == []
+    assert queue.start(**QUICK, steps=50) == "bigram"
+    wait_for(queue, "bigram", "finished")
 
 
-def test_events_come_from_a_cursor(line):
-    name = line.start(**QUICK, steps=100)
-    assert line.events(name) == ([], 0)
-    wait_for(line, name, "finished")
-    events, cursor = line.events(name)
+def test_a_damaged_run_can_be_deleted(queue):
+    name = queue.start(**QUICK, steps=50)
+    wait_for(queue, name, "finished")
+    queue._children[name].wait()
+    (queue.directory / name / "run.jsonl").write_text("not json\n")
+    with pytest.raises(CharlmError, match="is damaged"):
+        queue.status(name)
+    queue.delete(name)
+    assert queue.names() == []
+
+
+def test_events_come_from_a_cursor(queue):
+    name = queue.start(**QUICK, steps=100)
+    assert queue.events(name) == ([], 0)
+    wait_for(queue, name, "finished")
+    events, cursor = queue.events(name)
     assert events[0]["event"] == "start"
     assert events[-1]["event"] == "end"
-    assert line.events(name, cursor) == ([], cursor)
+    assert queue.events(name, cursor) == ([], cursor)
     for wrong in (-1, "1", 1.5, None, 2**80):
         with pytest.raises(ConfigError, match="cursor is"):
-            line.events(name, wrong)
+            queue.events(name, wrong)
 
 
 def test_limits_come_from_the_environment(monkeypatch):
@@ -425,116 +437,116 @@ def test_limits_come_from_the_environment(monkeypatch):
                 Limits.from_environment()
 
 
-def test_all_presets_are_allowed_by_default(line):
-    line.wake = lambda: None
+def test_all_presets_are_allowed_by_default(queue):
+    queue.start_worker = lambda: None
     for preset in ("bigram", "gpt", "fast", "best"):
-        line.check(preset, "", TEXT * 2)
+        queue.check(preset, "", TEXT * 2)
 
 
-def test_the_trainer_lets_others_go_first(line):
-    name = line.start(**QUICK, steps=20_000)
-    wait_for(line, name, "running")
-    pid = line._job(name).pid
-    assert os.getpriority(os.PRIO_PROCESS, pid) == BACK
+def test_the_trainer_has_low_priority(queue):
+    name = queue.start(**QUICK, steps=20_000)
+    wait_for(queue, name, "running")
+    pid = queue.store.get(name).pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == NICENESS
     session = Path(f"/proc/{pid}/autogroup")
     if session.exists():
-        assert session.read_text().split()[-1] == str(BACK)
-    line.stop(name)
-    assert runlog.is_locked(line.directory / name) is False
+        assert session.read_text().split()[-1] == str(NICENESS)
+    queue.stop(name)
+    assert is_log_locked(queue.directory / name) is False
 
 
-def test_a_run_that_somebody_else_gave_that_name_is_theirs(line, train, text_file):
-    line.wake = lambda: None
-    name = line.start(**QUICK, steps=50)
+def test_a_run_of_that_name_from_elsewhere_is_not_the_jobs(queue, train, text_file):
+    queue.start_worker = lambda: None
+    name = queue.start(**QUICK, steps=50)
     own = ["--preset", "bigram", "--name", name, "--data", text_file, "--steps", 60]
     assert train(*own).returncode == 0
-    del line.wake
-    line.wake()
+    del queue.start_worker
+    queue.start_worker()
     time.sleep(2)
-    assert (line.status(name).state, line.status(name).steps) == ("finished", 60)
-    assert able(line, name) == set()
+    assert (queue.status(name).state, queue.status(name).steps) == ("finished", 60)
+    assert actions(queue, name) == set()
     with pytest.raises(JobError, match="was not started on this page"):
-        line.delete(name)
-    line.limits = Limits(max_kept=1)
-    line.start(**QUICK, steps=50)
-    assert line.status(name).steps == 60
+        queue.delete(name)
+    queue.limits = Limits(max_kept=1)
+    queue.start(**QUICK, steps=50)
+    assert queue.status(name).steps == 60
 
 
-def test_a_run_that_goes_on_in_a_terminal_is_left_alone(line, train):
-    name = line.start(**QUICK, steps=20_000)
-    wait_for_step(line, name, 50)
-    line.stop(name)
+def test_a_run_resumed_in_a_terminal_is_left_alone(queue, train):
+    name = queue.start(**QUICK, steps=20_000)
+    wait_for_step(queue, name, 50)
+    queue.stop(name)
     process = train.start("--resume", "--name", name)
     try:
-        wait_for(line, name, "running")
-        assert able(line, name) == set()
+        wait_for(queue, name, "running")
+        assert actions(queue, name) == set()
         with pytest.raises(JobError, match="it cannot delete now"):
-            line.delete(name)
+            queue.delete(name)
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate()
 
 
-def test_a_paused_run_that_dies_has_failed_and_goes_on_unpaused(line):
-    name = line.start(**QUICK, steps=20_000)
-    wait_for_step(line, name, 50)
-    line.pause(name)
-    line._children[name].kill()
-    line._children[name].wait()
-    assert line.status(name).state == "failed"
-    step = line.status(name).step
-    line.resume(name)
-    wait_for(line, name, "running")
-    wait_for_step(line, name, step + 50)
-    assert able(line, name) == {"pause", "stop"}
+def test_a_paused_run_that_dies_has_failed_and_resumes_unpaused(queue):
+    name = queue.start(**QUICK, steps=20_000)
+    wait_for_step(queue, name, 50)
+    queue.pause(name)
+    queue._children[name].kill()
+    queue._children[name].wait()
+    assert queue.status(name).state == "failed"
+    step = queue.status(name).step
+    queue.resume(name)
+    wait_for(queue, name, "running")
+    wait_for_step(queue, name, step + 50)
+    assert actions(queue, name) == {"pause", "stop"}
 
 
-def test_who_is_stopping_cannot_be_paused(line):
-    name = line.start(**QUICK, steps=20_000)
-    wait_for_step(line, name, 50)
-    line.pause(name)
-    halted = line._job(name).pid
-    line.stop(name, wait=0)
-    if line.status(name).state == "running":
-        assert able(line, name) == {"stop"}
-    wait_for(line, name, "stopped")
-    assert line._job(name).pid == halted
+def test_a_stopping_run_cannot_be_paused(queue):
+    name = queue.start(**QUICK, steps=20_000)
+    wait_for_step(queue, name, 50)
+    queue.pause(name)
+    paused_pid = queue.store.get(name).pid
+    queue.stop(name, wait=0)
+    if queue.status(name).state == "running":
+        assert actions(queue, name) == {"stop"}
+    wait_for(queue, name, "stopped")
+    assert queue.store.get(name).pid == paused_pid
 
 
-def test_why_a_run_could_not_go_on_is_told(line):
-    name = line.start(**QUICK, steps=20_000)
-    wait_for_step(line, name, 50)
-    line.stop(name)
-    (line.home / name / "text" / f"{name}.txt").write_text("another text " * 100)
-    line.resume(name)
-    status = wait_for(line, name, "failed")
+def test_the_reason_why_a_run_could_not_resume_is_shown(queue):
+    name = queue.start(**QUICK, steps=20_000)
+    wait_for_step(queue, name, 50)
+    queue.stop(name)
+    (queue.store.folder / name / "text" / f"{name}.txt").write_text("another text " * 100)
+    queue.resume(name)
+    status = wait_for(queue, name, "failed")
     assert "another text: give it by --data" in status.message
     assert status.step >= 50
 
 
-def test_what_killed_processes_left_is_swept_up(line):
-    line.home.mkdir()
+def test_leftovers_of_killed_processes_are_deleted(queue):
+    queue.store.folder.mkdir()
     for name in (".x.deleted", ".x.4194999.new", f".y.{os.getpid()}.new"):
-        (line.directory / name).mkdir()
-    line.wake()
+        (queue.directory / name).mkdir()
+    queue.start_worker()
     give_up = time.monotonic() + 20
-    while len(list(line.directory.iterdir())) > 2:
+    while len(list(queue.directory.iterdir())) > 2:
         assert time.monotonic() < give_up
         time.sleep(0.02)
-    assert (line.directory / f".y.{os.getpid()}.new").exists()
+    assert (queue.directory / f".y.{os.getpid()}.new").exists()
 
 
-def test_a_fault_of_ours_does_not_end_the_line(line, monkeypatch, capfd):
+def test_an_unexpected_error_does_not_stop_the_queue(queue, monkeypatch, capfd):
     def broken(*_):
         raise ZeroDivisionError
 
-    line.wake = lambda: None
-    name = line.start(**QUICK, steps=50)
-    del line.wake
+    queue.start_worker = lambda: None
+    name = queue.start(**QUICK, steps=50)
+    del queue.start_worker
     with monkeypatch.context() as patched:
-        patched.setattr(line, "_launch", broken)
-        line.wake()
+        patched.setattr(queue, "_launch", broken)
+        queue.start_worker()
         time.sleep(1)
-        assert "ZeroDivisionError" in line.status(name).message
-    wait_for(line, name, "finished")
+        assert "ZeroDivisionError" in queue.status(name).message
+    wait_for(queue, name, "finished")
     assert "ZeroDivisionError" in capfd.readouterr().err

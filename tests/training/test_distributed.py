@@ -9,7 +9,7 @@ import time
 import pytest
 from small_models import SMALL_FLAGS
 
-from charlm.runs import log as runlog
+from charlm.runs.log import LOG_FILE, read_events
 from charlm.training.distributed import World
 
 # five rows of a batch for two processes: two and three
@@ -35,7 +35,7 @@ def torchrun(train):
 
 
 def events(train, name):
-    return runlog.read(train.checkpoints / name)[0]
+    return read_events(train.checkpoints / name)[0]
 
 
 def workers(launcher):
@@ -57,7 +57,7 @@ def wait_for_a_save(train, name):
 
 
 def follow(train, name):
-    return events(train, name) if (train.checkpoints / name / runlog.FILE).exists() else []
+    return events(train, name) if (train.checkpoints / name / LOG_FILE).exists() else []
 
 
 @pytest.mark.parametrize(("size", "count"), [(1, 5), (2, 5), (3, 5), (5, 5)])

@@ -10,8 +10,9 @@ from charlm.config import ConfigError
 from charlm.data.batches import windows
 from charlm.data.corpus import DataError
 from charlm.training.distributed import World
+from charlm.training.precision import choose_precision
 from charlm.training.state import TrainerState
-from charlm.training.trainer import Trainer, choose_precision
+from charlm.training.trainer import Trainer
 
 
 def make_trainer(corpus, tokenizer, start=None, name="today", dropout=0.1, every=1, **changes):
@@ -80,7 +81,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(corpus, tokenizer, optimizer, em
     seen = [e for e in seen if e.event not in ("save", "end")]
     seen += [e for e in run(second) if e.event not in ("start", "save")]
     assert without_times(seen) == without_times(e for e in expected if e.event != "save")
-    for kept in ("model", "kept_model"):
+    for kept in ("model", "eval_model"):
         a, b = getattr(whole, kept).state_dict(), getattr(second, kept).state_dict()
         assert all(a[name].equal(b[name]) for name in a)
 
@@ -97,9 +98,7 @@ def test_the_whole_validation_split_is_evaluated(corpus, tokenizer, tolerance):
             logits = trainer.model.eval()(x.unsqueeze(0))[0]
             losses += F.cross_entropy(logits, y, reduction="none").tolist()
     assert len(losses) == len(ids) - 1
-    assert trainer._evaluate()["val_loss"] == pytest.approx(
-        sum(losses) / len(losses), rel=tolerance
-    )
+    assert trainer.evaluate()["val_loss"] == pytest.approx(sum(losses) / len(losses), rel=tolerance)
 
 
 @pytest.mark.parametrize("n", [2, 8, 9, 10, 40, 41])
@@ -134,14 +133,14 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_failed(corpus, tokenizer):
 def test_stored_precision_is_the_evaluated_one(corpus, tokenizer):
     trainer = make_trainer(corpus, tokenizer, store="bf16")
     run(trainer)
-    for p, kept in zip(trainer.model.parameters(), trainer.kept_model.parameters(), strict=True):
+    for p, kept in zip(trainer.model.parameters(), trainer.eval_model.parameters(), strict=True):
         assert kept.equal(p.bfloat16().float())
 
 
 def test_an_average_of_weights_lags_behind(corpus, tokenizer):
     trainer = make_trainer(corpus, tokenizer, ema_decay=0.9)
     run(trainer)
-    a, b = trainer.model.state_dict(), trainer.kept_model.state_dict()
+    a, b = trainer.model.state_dict(), trainer.eval_model.state_dict()
     assert any(not a[name].equal(b[name]) for name in a)
 
 
@@ -186,7 +185,7 @@ def test_a_stop_that_all_agreed_on_stays(corpus, tokenizer):
     trainer = make_trainer(corpus, tokenizer)
     trainer.world = World(1, 2)
     trainer.stop()
-    assert not trainer.stopping, "it left without the others"
+    assert not trainer.stopping, "it stopped without the others"
     trainer.stopping = True
     trainer.stop()
     assert trainer.stopping

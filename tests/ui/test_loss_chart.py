@@ -3,10 +3,10 @@ import re
 import pytest
 
 from charlm.ui.loss_chart import (
-    BUCKETS,
+    MAX_POINTS,
+    Axes,
     Curve,
-    Frame,
-    frame_of,
+    fit_axes,
     loss_chart_html,
     loss_ticks,
     round_numbers,
@@ -30,7 +30,7 @@ def path_of(html, kind):
     return numbers(re.search(rf'<path class="{kind}" d="([^"]*)"', html)[1])
 
 
-def test_it_is_drawn_from_left_to_right_and_downwards():
+def test_a_falling_loss_is_drawn_from_left_to_right_and_downwards():
     html = loss_chart_html([FALLING], REFERENCES, 500)
     for kind in ("train", "val"):
         points = path_of(html, kind)
@@ -38,8 +38,8 @@ def test_it_is_drawn_from_left_to_right_and_downwards():
         assert [y for _, y in points] == sorted(y for _, y in points)
         assert all(0 <= v <= 1000 for point in points for v in point)
     assert html.count('<i class="dot"') == 3
-    for told in ("blind chance 4.17", "bigram counts 2.50", "the lecture 1.5492"):
-        assert told in html
+    for label in ("blind chance 4.17", "bigram counts 2.50", "the lecture 1.5492"):
+        assert label in html
     assert "validation loss from 4.17 at step 0 to 1.5000 at step 500" in html
 
 
@@ -60,37 +60,37 @@ def test_a_run_that_is_half_done_takes_half_the_width():
 )
 @pytest.mark.parametrize("references", [{}, REFERENCES])
 @pytest.mark.parametrize("log_steps", [False, True])
-def test_odd_runs_are_drawn_too(curve, references, log_steps):
+def test_unusual_curves_are_drawn_without_nan_or_infinity(curve, references, log_steps):
     html = loss_chart_html([curve, FALLING], references, 0, log_steps)
     assert "nan" not in html.replace("nance", "")
     assert "inf" not in html
 
 
-def test_names_are_text():
+def test_run_names_are_escaped():
     html = loss_chart_html([Curve("<b>x</b>", (), ()), Curve('"><script>', (), ())], {}, 10)
     assert "<b>" not in html
     assert "<script>" not in html
 
 
 def test_a_long_curve_is_thinned_to_means():
-    frame = Frame(100_000, 1.0, 4.0, False)
+    axes = Axes(100_000, 1.0, 4.0, False)
     points = [(n, 2.0 + (n % 2)) for n in range(100_000)]
-    few = thin(frame, points)
-    assert len(few) <= BUCKETS + 1
-    assert all(loss == pytest.approx(2.5, abs=0.01) for _, loss in few)
-    many = Curve("long", tuple(points), tuple(points))
-    assert len(loss_chart_html([many], {}, 100_000)) < 20_000
+    thinned = thin(axes, points)
+    assert len(thinned) <= MAX_POINTS + 1
+    assert all(loss == pytest.approx(2.5, abs=0.01) for _, loss in thinned)
+    long = Curve("long", tuple(points), tuple(points))
+    assert len(loss_chart_html([long], {}, 100_000)) < 20_000
 
 
-def test_axes_have_round_numbers():
+def test_ticks_are_at_round_numbers():
     assert round_numbers(0, 540, 5) == [0, 100, 200, 300, 400, 500]
     assert round_numbers(1.43, 1.62, 5) == [1.45, 1.5, 1.55, 1.6]
-    assert loss_ticks(Frame(1, 1.0, 4.5, False)) == [1, 1.5, 2, 3, 4]
-    assert step_ticks(Frame(540, 1, 4, False)) == [0, 100, 200, 300, 400, 500]
-    assert step_ticks(Frame(540, 1, 4, True)) == [0, 1, 10, 100]
+    assert loss_ticks(Axes(1, 1.0, 4.5, False)) == [1, 1.5, 2, 3, 4]
+    assert step_ticks(Axes(540, 1, 4, False)) == [0, 100, 200, 300, 400, 500]
+    assert step_ticks(Axes(540, 1, 4, True)) == [0, 1, 10, 100]
 
 
-def test_losses_far_above_chance_leave_the_picture():
-    frame = frame_of([Curve("x", ((1, 50.0),), ((0, 4.2),))], REFERENCES, 10, False)
-    assert frame.high < 6
-    assert frame.y(50.0) < 0
+def test_losses_far_above_chance_are_drawn_outside_the_plot():
+    axes = fit_axes([Curve("x", ((1, 50.0),), ((0, 4.2),))], REFERENCES, 10, False)
+    assert axes.high < 6
+    assert axes.y(50.0) < 0

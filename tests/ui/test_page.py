@@ -1,4 +1,4 @@
-"""The page in a real browser, as a visitor meets it."""
+"""The Play tab in Chromium."""
 
 import re
 from itertools import pairwise
@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 @pytest.fixture
 def page(browser, app, request):
-    """A fresh visitor on the page."""
+    """The page of a new visitor."""
     with visitor(browser, app, **getattr(request, "param", {})) as page:
         expect(page.locator("#generate")).to_be_visible(timeout=60_000)
         yield page
@@ -24,7 +24,7 @@ def text_of(page):
 def set_length(page, characters):
     if not page.locator("#settings input[type=number]").first.is_visible():
         page.locator("#settings > button").click()
-        page.wait_for_timeout(1000)  # what is typed while the panel still unfolds is not taken yet
+        page.wait_for_timeout(1000)  # the panel ignores input while it unfolds
     field = page.locator("#settings input[type=number]").first
     field.fill(str(characters))
     field.press("Tab")
@@ -32,54 +32,54 @@ def set_length(page, characters):
     expect(slider).to_have_value(str(characters))
 
 
-LONG_ENOUGH = """n => {
+LONGER_TEXT = """n => {
     const text = [...document.querySelectorAll('#text p')].map(p => p.textContent).join('\\n');
     return text.length > n && text;
 }"""
 
 
 def wait_for_text(page, characters):
-    """The text, once it is longer than that: looked at in one go, for it may change meanwhile."""
-    return page.wait_for_function(LONG_ENOUGH, arg=characters).json_value()
+    """Wait until the text is longer than that; returns it as it was at that moment."""
+    return page.wait_for_function(LONGER_TEXT, arg=characters).json_value()
 
 
 def wait_until_done(page):
     expect(page.locator("#generate")).to_be_visible(timeout=60_000)
-    expect(page.locator("#text .writing")).to_have_count(0)
+    expect(page.locator("#text .generating")).to_have_count(0)
 
 
-def test_there_is_verse_before_anything_is_typed(page):
-    assert len(text_of(page)) == 20  # what the small run writes at an evaluation
+def test_a_fresh_page_shows_the_last_sample_of_training(page):
+    assert len(text_of(page)) == 20  # the small run's --sample-chars
     expect(page.locator("#status")).to_contain_text("small-gpt, as it wrote at step 30")
     expect(page.locator("#model-summary")).to_contain_text("validation loss")
 
 
-def test_a_prompt_is_continued_while_one_watches(page):
+def test_the_text_is_streamed_and_continues_the_prompt(page):
     set_length(page, 2000)
     page.locator("#prompt textarea").fill("KING:\nthe ")
     page.locator("#generate").click()
-    seen = []
-    while len(seen) < 4:
-        seen.append(wait_for_text(page, len(seen[-1]) if seen else 60))
+    texts = []
+    while len(texts) < 4:
+        texts.append(wait_for_text(page, len(texts[-1]) if texts else 60))
     expect(page.locator("#stop-generating")).to_be_visible()
-    assert all(b.startswith(a[:50]) and len(b) > len(a) for a, b in pairwise(seen))
+    assert all(b.startswith(a[:50]) and len(b) > len(a) for a, b in pairwise(texts))
     wait_until_done(page)
     text = text_of(page)
     assert text.startswith("KING:\nthe ")
     assert len(text) == len("KING:\nthe ") + 2000
-    assert page.locator("#text .given").all_text_contents() == ["KING:", "the "]
+    assert page.locator("#text .prompt").all_text_contents() == ["KING:", "the "]
     assert page.locator("#text .speaker").first.text_content() == "KING:"
     status = page.locator("#status").inner_text()
     assert re.search(r"2,000 characters, [\d,]+ a second, seed \d+", status)
 
 
-def test_it_stops_when_told_and_writes_again(page):
+def test_stop_ends_a_generation_and_the_next_one_works(page):
     set_length(page, 2000)
     page.locator("#generate").click()
-    # in one go: so small a model may be done by the time that a second look takes
-    written = "document.querySelector('#text').innerText.length > 100"
+    # wait and click in one script: the small model may finish between two commands
+    begun = "document.querySelector('#text').innerText.length > 100"
     page.wait_for_function(
-        f"() => {written} && (document.querySelector('#stop-generating').click(), true)"
+        f"() => {begun} && (document.querySelector('#stop-generating').click(), true)"
     )
     wait_until_done(page)
     expect(page.locator("#status")).to_contain_text("stopped")
@@ -92,7 +92,7 @@ def test_it_stops_when_told_and_writes_again(page):
 
 
 @pytest.mark.parametrize("keys", ["Control+Enter", "Meta+Enter", "Shift+Enter"])
-def test_the_keyboard_is_enough(page, keys):
+def test_keyboard_shortcuts_generate(page, keys):
     set_length(page, 50)
     page.locator("#prompt textarea").fill("KING:")
     page.locator("#prompt textarea").press(keys)
@@ -101,7 +101,7 @@ def test_the_keyboard_is_enough(page, keys):
     assert text_of(page).startswith("KING:")
 
 
-def test_dropped_characters_are_told_and_the_notice_goes_again(page):
+def test_a_notice_names_dropped_characters_until_the_next_request(page):
     set_length(page, 50)
     page.locator("#prompt textarea").fill("KING 😀: 7")
     page.locator("#generate").click()
@@ -114,16 +114,16 @@ def test_dropped_characters_are_told_and_the_notice_goes_again(page):
     wait_until_done(page)
 
 
-def test_an_opening_is_one_click(page):
+def test_an_example_fills_in_its_prompt_and_generates(page):
     set_length(page, 50)
     page.get_by_role("button", name="The crowd").click()
     expect(page.locator("#prompt textarea")).to_have_value("First Citizen:\n")
     expect(page.locator("#status")).to_contain_text("50 characters")
     wait_until_done(page)
-    assert page.locator("#text .given").first.text_content() == "first Citien:"
+    assert page.locator("#text .prompt").first.text_content() == "first Citien:"
 
 
-def test_a_new_request_ends_the_generation_before(page):
+def test_a_new_request_ends_the_generation_in_flight(page):
     set_length(page, 2000)
     page.locator("#generate").click()
     wait_for_text(page, 50)
@@ -136,7 +136,7 @@ def test_a_new_request_ends_the_generation_before(page):
 
 
 def test_an_ended_generation_is_never_shown_after_a_newer_one(page):
-    """Every text that was shown, by the seed of its status line, while requests come quickly."""
+    """Record the seed of every status line while requests follow each other quickly."""
     page.evaluate("""() => {
         const status = document.querySelector("#status");
         window.seeds = [];
@@ -146,21 +146,21 @@ def test_an_ended_generation_is_never_shown_after_a_newer_one(page):
         }).observe(status, { childList: true, subtree: true, characterData: true });
     }""")
     set_length(page, 2000)
-    prompts = page.locator("#examples button")
+    examples = page.locator("#examples button")
     for i in range(24):
-        prompts.nth(i % 5).click()
+        examples.nth(i % 5).click()
         page.wait_for_timeout(37 * (i % 7))
-    prompts.nth(3).click()
+    examples.nth(3).click()
     expect(page.locator("#prompt textarea")).to_have_value("First Citizen:\n")
     wait_until_done(page)
     page.wait_for_timeout(500)
     assert text_of(page).startswith("first Citien:")
     seeds = page.evaluate("window.seeds")
     assert len(seeds) > 3
-    assert len(seeds) == len(set(seeds)), "an older text came back"
+    assert len(seeds) == len(set(seeds)), "an older text was shown after a newer one"
 
 
-def test_what_is_typed_is_never_run(page):
+def test_markup_in_the_prompt_is_shown_as_text(page):
     set_length(page, 50)
     markup = "the ${love(value)} {{value}} <b>king</b> & all"
     page.locator("#prompt textarea").fill(markup)
@@ -183,7 +183,7 @@ def test_the_text_can_be_copied(page):
     expect(page.locator("#copy")).to_have_text("Copy")
 
 
-def test_a_bad_setting_is_told_and_the_next_request_works(page):
+def test_an_invalid_setting_is_reported_and_the_next_request_works(page):
     set_length(page, 50)
     seed = page.locator("#settings input[type=number]").last
     seed.fill("-5")
@@ -212,7 +212,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touc
 
 
 @pytest.mark.parametrize("page", [PHONE, PHONE | {"color_scheme": "dark"}], indirect=True)
-def test_on_a_phone_nothing_sticks_out_and_the_verse_comes_into_view(page):
+def test_the_page_fits_a_phone_and_scrolls_to_the_text(page):
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 390
     page.locator("#generate").tap()
@@ -221,10 +221,12 @@ def test_on_a_phone_nothing_sticks_out_and_the_verse_comes_into_view(page):
 
 
 @pytest.mark.parametrize("page", [{"color_scheme": s} for s in ("light", "dark")], indirect=True)
-def test_day_and_night_have_their_own_paper(page):
+def test_light_and_dark_have_their_own_background(page):
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-    paper = page.evaluate("getComputedStyle(document.querySelector('#output')).backgroundColor")
-    brightness = sum(map(int, re.findall(r"\d+", paper)[:3])) / 3
+    background = page.evaluate(
+        "getComputedStyle(document.querySelector('#output')).backgroundColor"
+    )
+    brightness = sum(map(int, re.findall(r"\d+", background)[:3])) / 3
     assert brightness < 60 if dark else brightness > 200
     font = page.evaluate("getComputedStyle(document.querySelector('#text p')).fontFamily")
     assert "EB Garamond" in font

@@ -1,4 +1,4 @@
-"""The page with models of the Hub, and with links: a loopback Hub, and a real browser."""
+"""Hub models and links on the page: Chromium and a loopback Hub."""
 
 import json
 import shutil
@@ -16,16 +16,16 @@ from programs import REPOSITORY, App
 from small_models import make_text
 
 from charlm.models import checkpoint
-from charlm.runs.log import FILE as LOG
+from charlm.runs.log import LOG_FILE as LOG
 
 REPO = "ann/player"
-GUEST = "#hub-source textarea"
+HUB_SOURCE = "#hub-source textarea"
 
 
 @pytest.fixture(scope="module")
-def others(pushed, trained, tmp_path_factory):
-    """The same, with other weights."""
-    folder = tmp_path_factory.mktemp("others")
+def other_weights(pushed, trained, tmp_path_factory):
+    """The files of `pushed` with other weights."""
+    folder = tmp_path_factory.mktemp("other-weights")
     model, _ = checkpoint.load(trained / "small-gpt")
     for parameter in model.parameters():
         parameter.data *= 1.5
@@ -34,9 +34,9 @@ def others(pushed, trained, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def theatre(shared_hub, pushed, trained, tmp_path_factory):
-    """A page that starts with a Hub model, and fetches others."""
-    folder = tmp_path_factory.mktemp("theatre")
+def hub_app(shared_hub, pushed, trained, tmp_path_factory):
+    """An app that starts with a Hub model and fetches others."""
+    folder = tmp_path_factory.mktemp("hub-app")
     shutil.copytree(trained, folder / "models")
     shared_hub.add(REPO, pushed)
     env = shared_hub.env(folder / "home", "hf_writer")
@@ -46,17 +46,17 @@ def theatre(shared_hub, pushed, trained, tmp_path_factory):
 
 
 @pytest.fixture
-def hub(shared_hub, theatre):
-    """The Hub of that page, on which no fault outlives a test."""
+def hub(shared_hub, hub_app):
+    """The Hub of that app; faults injected by a test end with it."""
     yield shared_hub
     shared_hub.heal()
-    assert "Traceback" not in theatre.log.read_text()
-    assert "hf_writer" not in theatre.log.read_text()
+    assert "Traceback" not in hub_app.log.read_text()
+    assert "hf_writer" not in hub_app.log.read_text()
 
 
 @pytest.fixture
-def page(browser, theatre, hub):
-    with visitor(browser, theatre) as page:
+def page(browser, hub_app, hub):
+    with visitor(browser, hub_app) as page:
         expect(page.locator("#generate")).to_be_visible(timeout=60_000)
         yield page
 
@@ -65,10 +65,10 @@ def text_of(page):
     return "\n".join(page.locator("#text p").all_text_contents())
 
 
-def write_short(page, seed=3):
-    """Have 50 characters written; the address of the link to them."""
+def generate_short(page, seed=3):
+    """Generate 50 characters; returns the address of the link to them."""
     page.locator("#settings > button").click()
-    page.wait_for_timeout(1000)  # what is typed while the panel still unfolds is not taken yet
+    page.wait_for_timeout(1000)  # the panel ignores input while it unfolds
     for field, value in ((0, 50), (-1, seed)):
         box = page.locator("#settings input[type=number]").nth(field)
         box.fill(str(value))
@@ -79,51 +79,51 @@ def write_short(page, seed=3):
 
 
 def fetch(page, source):
-    if not page.locator(GUEST).is_visible():
+    if not page.locator(HUB_SOURCE).is_visible():
         page.locator("#hub-model > button").click()
         page.wait_for_timeout(1000)
-    page.locator(GUEST).fill(source)
-    page.locator(GUEST).press("Enter")
+    page.locator(HUB_SOURCE).fill(source)
+    page.locator(HUB_SOURCE).press("Enter")
 
 
 def chosen(page):
     return page.locator("#model label.selected")
 
 
-def test_it_starts_with_its_model_and_takes_a_new_revision_by_itself(page, hub, others):
+def test_the_app_starts_with_its_hub_model_and_updates_it(page, hub, other_weights):
     expect(chosen(page)).to_have_text(REPO)
     first = hub.repo(REPO).commits[-1].sha
     expect(page.locator("#model-summary")).to_contain_text(f"revision {first[:7]}")
-    link = write_short(page)
+    link = generate_short(page)
     assert f"revision={first}" in link
     old = text_of(page)
-    second = hub.add(REPO, others)
-    give_up = time.monotonic() + 60
+    second = hub.add(REPO, other_weights)
+    deadline = time.monotonic() + 60
     while second[:7] not in page.locator("#model-summary").inner_text():
-        assert time.monotonic() < give_up
+        assert time.monotonic() < deadline
         page.reload()
         page.wait_for_timeout(2000)
-    assert write_short(page) != link
+    assert generate_short(page) != link
     assert text_of(page) != old
-    page.goto(link)  # and what was sent to somebody stays what it was
+    page.goto(link)  # the link keeps its revision
     expect(chosen(page)).to_have_text(f"{REPO}@{first}")
     expect(page.locator("#status")).to_contain_text("50 characters")
     assert text_of(page) == old
 
 
-def test_any_model_of_the_hub_can_be_fetched_and_sent_to_a_friend(
-    page, hub, others, browser, theatre
+def test_a_hub_model_is_fetched_and_its_link_opens_elsewhere(
+    page, hub, other_weights, browser, hub_app
 ):
-    hub.add("bob/guest", others)
+    hub.add("bob/guest", other_weights)
     fetch(page, " bob/guest ")
     expect(chosen(page)).to_have_text("bob/guest")
     expect(page.locator("#status")).to_contain_text("bob/guest: ")
     expect(page.locator("#link")).to_be_visible()
-    link = write_short(page)
+    link = generate_short(page)
     page.locator("#link").click()
     expect(page.locator("#link")).to_have_text("link copied")
     assert page.evaluate("navigator.clipboard.readText()") == link
-    with visitor(browser, theatre, link.removeprefix(theatre.url)) as friend:
+    with visitor(browser, hub_app, link.removeprefix(hub_app.url)) as friend:
         expect(friend.locator("#status")).to_contain_text("50 characters", timeout=60_000)
         assert text_of(friend) == text_of(page)
         expect(chosen(friend)).to_have_text("bob/guest")
@@ -133,7 +133,7 @@ def test_any_model_of_the_hub_can_be_fetched_and_sent_to_a_friend(
 
 REFUSED = {
     "bob/none": "there is no such repository",
-    "ann/secret": "there is no such repository",  # though the page itself may read it
+    "ann/secret": "there is no such repository",  # although the app's own token may read it
     "bob/gated": "it is gated",
     "bob/half": "damaged",
     "bob/pickled": "pickled weights only",
@@ -143,7 +143,7 @@ REFUSED = {
 }
 
 
-def add_what_is_refused(hub, pushed):
+def add_refused_repositories(hub, pushed):
     hub.add("ann/secret", pushed, private=True)
     hub.add("bob/gated", pushed, gated=True)
     hub.add("bob/half", pushed | {"model.safetensors": b"half of it"})
@@ -151,19 +151,19 @@ def add_what_is_refused(hub, pushed):
     hub.add("bob/other", {"config.json": b"{}", "model.safetensors": b"x"})
 
 
-def test_what_cannot_be_fetched_is_told_and_changes_nothing(page, hub, pushed):
-    add_what_is_refused(hub, pushed)
-    there = page.locator("#model label").all_text_contents()
-    for source, told in REFUSED.items():
+def test_a_refused_model_is_reported_and_changes_nothing(page, hub, pushed):
+    add_refused_repositories(hub, pushed)
+    models = page.locator("#model label").all_text_contents()
+    for source, message in REFUSED.items():
         fetch(page, source)
-        expect(page.locator("#hub-notice")).to_contain_text(told)
+        expect(page.locator("#hub-notice")).to_contain_text(message)
         if source:
             expect(page.locator("#hub-notice")).to_contain_text(source)
     expect(chosen(page)).to_have_text(REPO)
-    assert page.locator("#model label").all_text_contents() == there
+    assert page.locator("#model label").all_text_contents() == models
 
 
-def test_a_run_on_the_hub_is_watched_while_it_goes_on(page, hub, pushed):
+def test_a_run_on_the_hub_is_followed_while_it_continues(page, hub, pushed):
     lines = pushed[LOG].splitlines(keepends=True)
     hub.add("bob/live", pushed | {LOG: b"".join(lines[:-1])})
     fetch(page, "bob/live")
@@ -177,7 +177,7 @@ def test_a_run_on_the_hub_is_watched_while_it_goes_on(page, hub, pushed):
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "notice"),
     [
         ("?model=hamlet", "there is no model 'hamlet'; there is: "),
         ("?seed=x", "seed is 'x', which is no number"),
@@ -188,13 +188,13 @@ def test_a_run_on_the_hub_is_watched_while_it_goes_on(page, hub, pushed):
         ),
     ],
 )
-def test_a_link_that_cannot_be_kept_says_so(browser, theatre, hub, query, told):
-    with visitor(browser, theatre, query) as page:
-        expect(page.locator("#hub-notice")).to_contain_text(told, timeout=60_000)
+def test_a_link_that_cannot_be_reproduced_shows_a_notice(browser, hub_app, hub, query, notice):
+    with visitor(browser, hub_app, query) as page:
+        expect(page.locator("#hub-notice")).to_contain_text(notice, timeout=60_000)
 
 
-def test_a_link_of_a_few_words_is_enough(browser, theatre, hub):
-    with visitor(browser, theatre, "?prompt=KING:&model=small-gpt&max_new_chars=50") as page:
+def test_a_link_with_few_parameters_uses_the_defaults(browser, hub_app, hub):
+    with visitor(browser, hub_app, "?prompt=KING:&model=small-gpt&max_new_chars=50") as page:
         expect(page.locator("#status")).to_contain_text("small-gpt: 50 char", timeout=60_000)
         expect(chosen(page)).to_have_text("small-gpt")
         expect(page.locator("#prompt textarea")).to_have_value("KING:")
@@ -218,7 +218,7 @@ with ThreadPoolExecutor(20) as pool:
 
 
 def start_with(env, directory, *sources):
-    """(default, notices, seconds) of a page's models, for each source it is to start with."""
+    """Return (default model, notices, seconds) of a library started with each source."""
     env = env | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", textwrap.dedent(START), str(directory), *sources]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
@@ -226,7 +226,7 @@ def start_with(env, directory, *sources):
     return json.loads(done.stdout)
 
 
-def test_where_its_model_cannot_be_had_it_starts_with_a_bundled_one(
+def test_without_its_hub_model_the_app_starts_with_a_local_one(
     shared_hub, pushed, trained, tmp_path
 ):
     hub = shared_hub
@@ -243,7 +243,7 @@ def test_where_its_model_cannot_be_had_it_starts_with_a_bundled_one(
         "bob/cut": "cannot fetch bob/cut whole",
         "bob/slow": "still being fetched",
     }
-    add_what_is_refused(hub, pushed)
+    add_refused_repositories(hub, pushed)
     for name in ("busy", "cut", "slow"):
         hub.add(f"bob/{name}", pushed)
     hub.add("bob/kind", pushed | {"config.json": b'{"model_type": "bert"}'})
@@ -251,17 +251,17 @@ def test_where_its_model_cannot_be_had_it_starts_with_a_bundled_one(
     hub.cut("resolve/.*/bob/cut|cdn/.*bob/cut", 100, times=None, reset=True)
     hub.delay("cdn/.*bob/slow", 30)
     found = start_with(hub.env(tmp_path / "home"), trained, *expected)
-    for source, told in expected.items():
+    for source, message in expected.items():
         default, notice, seconds = found[source]
         assert default == "small-gpt", source
-        assert told in notice, (source, notice)
+        assert message in notice, (source, notice)
         assert seconds < 15, source
     absent = hub.env(tmp_path / "empty") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
     default, notice, seconds = start_with(absent, trained, REPO)[REPO]
     assert (default, "cannot be reached" in notice, seconds < 10) == ("small-gpt", True, True)
 
 
-def test_without_the_hub_and_with_all_switched_off_it_plays(browser, trained, tmp_path, shared_hub):
+def test_the_page_works_without_hub_and_training(browser, trained, tmp_path, shared_hub):
     env = shared_hub.env(tmp_path / "home") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
     off = {"CHARLM_HUB": "off", "CHARLM_TRAINING": "off"}
     app = App(tmp_path, trained, **env, **off, CHARLM_MODEL=REPO)
@@ -270,7 +270,7 @@ def test_without_the_hub_and_with_all_switched_off_it_plays(browser, trained, tm
             expect(page.locator("#hub-notice")).to_contain_text("cannot be reached", timeout=60_000)
             expect(chosen(page)).to_have_text("small-gpt")
             expect(page.locator("#hub-model")).to_have_count(0)
-            write_short(page)
+            generate_short(page)
             page.get_by_role("tab", name="Watch").click()
             expect(page.locator("#run-head")).to_contain_text("small-gpt has finished")
             expect(page.locator("#train")).to_have_count(0)

@@ -10,12 +10,12 @@ TEXTS = st.text(st.sampled_from("Ab:' \n<&>${}`"), max_size=60)
 
 
 def paragraphs(html):
-    """(class, text) of each paragraph, as a browser would have them."""
+    """Return (class, text) of each paragraph, as a browser parses them."""
     found = re.findall(r'<p class="(\w+)">(.*?)(?=<p |$)', html, flags=re.DOTALL)
     return [(kind, unescape(re.sub(r"<[^>]*>", "", body))) for kind, body in found]
 
 
-def test_speakers_verse_and_gaps():
+def test_speakers_lines_and_gaps():
     text = "ROMEO:\nO, speak again:\nWell:\n\nFirst Citizen:\nAy.\n"
     assert [kind for kind, _ in paragraphs(text_html(text))] == [
         "speaker",
@@ -28,26 +28,28 @@ def test_speakers_verse_and_gaps():
     ]
 
 
-@given(text=TEXTS, own=st.integers(0, 70))
-def test_the_text_can_be_read_back(text, own):
-    html = text_html(text, own)
+@given(text=TEXTS, prompt_length=st.integers(0, 70))
+def test_the_paragraphs_give_the_text_back(text, prompt_length):
+    html = text_html(text, prompt_length)
     assert "\n".join(line for _, line in paragraphs(html)) == text
 
 
-@given(text=TEXTS, own=st.integers(0, 70))
-def test_exactly_the_visitors_characters_are_marked(text, own):
-    marked = re.findall(r'<span class="given">(.*?)</span>', text_html(text, own), flags=re.DOTALL)
-    assert unescape("".join(marked)) == text[:own].replace("\n", "")
+@given(text=TEXTS, prompt_length=st.integers(0, 70))
+def test_exactly_the_prompt_is_marked(text, prompt_length):
+    marked = re.findall(
+        r'<span class="prompt">(.*?)</span>', text_html(text, prompt_length), flags=re.DOTALL
+    )
+    assert unescape("".join(marked)) == text[:prompt_length].replace("\n", "")
 
 
-def test_what_is_typed_is_never_markup():
+def test_markup_in_the_text_is_escaped():
     assert "<script" not in text_html("<script>alert(1)</script>", 10)
     assert "&lt;script&gt;" in text_html("<script>alert(1)</script>")
 
 
 @given(text=TEXTS)
 def test_finished_lines_never_change(text):
-    """What the page sends again and again is only the line being written."""
+    """Each update sends only the HTML from the last line on."""
     finished, _, _ = text.rpartition("\n")
-    before = text_html(finished + "\n", writing=True).rpartition("<p ")[0]
-    assert text_html(finished + "\n" + text, writing=True).startswith(before)
+    before = text_html(finished + "\n", generating=True).rpartition("<p ")[0]
+    assert text_html(finished + "\n" + text, generating=True).startswith(before)

@@ -1,4 +1,4 @@
-"""The Watch tab in a real browser: runs are started, followers, stopped and resumed."""
+"""The Watch tab in Chromium: runs are started, followed, paused, stopped and resumed."""
 
 import re
 import shutil
@@ -13,27 +13,27 @@ from playwright.sync_api import expect
 from programs import App, CommandLine
 from small_models import make_text
 
-LONG = 20_000  # steps of a bigram, which take longer than any of these tests looks
+LONG = 20_000  # steps of a bigram, which outlast every test
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
 def serve(folder, trained, **variables):
-    """An app of its own, which knows no Tiny Shakespeare and reaches no network for it."""
+    """Start an app that has no Tiny Shakespeare and no network to download it from."""
     shutil.copytree(trained, folder / "models")
     offline = {"CHARLM_DATA": "", "XDG_CACHE_HOME": str(folder), "https_proxy": "127.0.0.1:9"}
     return App(folder, folder / "models", **offline, **variables)
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory, trained):
+def watch_app(tmp_path_factory, trained):
     app = serve(tmp_path_factory.mktemp("watch"), trained)
     yield app
     app.stop()
 
 
 @pytest.fixture
-def page(browser, stage):
-    with visitor(browser, stage, "?tab=watch") as page:
+def page(browser, watch_app):
+    with visitor(browser, watch_app, "?tab=watch") as page:
         expect(head(page)).to_contain_text("step", timeout=60_000)
         yield page
 
@@ -44,27 +44,27 @@ def head(page):
 
 def open_form(page):
     page.locator("#form > button").click()
-    page.wait_for_timeout(1000)  # what is typed while the panel still unfolds is not taken yet
+    page.wait_for_timeout(1000)  # the panel ignores input while it unfolds
 
 
-def choose(page, which, label):
-    page.locator(f"#{which} label").filter(has_text=label).click()
+def choose(page, radio, label):
+    page.locator(f"#{radio} label").filter(has_text=label).click()
 
 
-def fill(page, option, value):
+def set_option(page, option, value):
     field = page.locator(f"#option-{option} input")
     field.fill(str(value))
     field.press("Tab")
 
 
-def fill_in(page, steps=LONG, name=""):
+def fill_in_form(page, steps=LONG, name=""):
     open_form(page)
     choose(page, "preset", "bigram")
     expect(page.locator("#option-steps input")).to_have_value("3000")
     choose(page, "source", "My own")
     paste(page.locator("#own-text textarea"), make_text())
     page.locator("#run-name input, #run-name textarea").fill(name)
-    fill(page, "steps", steps)
+    set_option(page, "steps", steps)
 
 
 def step_of(page):
@@ -77,12 +77,12 @@ def wait_beyond(page, step):
     return step_of(page)
 
 
-def test_a_visitor_meets_a_complete_run(page):
+def test_the_tab_opens_with_a_finished_run(page):
     expect(head(page)).to_contain_text("small-gpt has finished")
     expect(head(page)).to_contain_text("step 30 of 30")
     assert page.locator("#curve .dot").count() == 4
-    for told in ("blind chance", "character frequencies", "bigram counts"):
-        expect(page.locator("#curve")).to_contain_text(told)
+    for reference in ("blind chance", "character frequencies", "bigram counts"):
+        expect(page.locator("#curve")).to_contain_text(reference)
     expect(page.locator("#milestones")).to_contain_text("step 10 does better than blind chance")
     expect(page.locator("#sample")).to_contain_text("What it wrote at step 30")
     page.locator("#sample-position input[type=range]").focus()
@@ -99,19 +99,19 @@ def test_a_visitor_meets_a_complete_run(page):
         expect(page.locator(f"#{action}")).not_to_be_visible()
 
 
-def test_from_the_button_to_the_play_tab(page, stage):
-    fill_in(page, name="mine")
+def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_app):
+    fill_in_form(page, name="mine")
     page.locator("#train").click()
     expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
     first = wait_beyond(page, 100)
     drawn = page.locator("#curve .plot path.train").get_attribute("d")
     dots = page.locator("#curve .dot").count()
-    written = page.locator("#sample h3").inner_text()
+    sample = page.locator("#sample h3").inner_text()
     more_dots = "n => document.querySelectorAll('#curve .dot').length > n"
     page.wait_for_function(more_dots, arg=dots, timeout=60_000)
     assert step_of(page) > first
     expect(page.locator("#curve .plot path.train")).not_to_have_attribute("d", drawn)
-    expect(page.locator("#sample h3")).not_to_have_text(written)
+    expect(page.locator("#sample h3")).not_to_have_text(sample)
     expect(head(page)).to_contain_text(re.compile(r"left · [\d,]+ characters a second · learning"))
     page.reload()
     expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
@@ -145,39 +145,42 @@ def test_from_the_button_to_the_play_tab(page, stage):
     page.locator("#delete-yes").click()
     expect(head(page)).to_contain_text("small-gpt has finished")
     expect(page.locator("#runs label")).to_have_count(1)
-    assert stage.log.read_text().count("Traceback") == 0
+    assert watch_app.log.read_text().count("Traceback") == 0
 
 
-def test_what_does_not_fit_is_told_at_its_field_and_stays(page):
-    fill_in(page, steps=0)
+def test_an_error_is_shown_at_its_field_until_corrected(page):
+    fill_in_form(page, steps=0)
     page.locator("#train").click()
     expect(page.locator("#option-steps")).to_contain_text("steps is 0; it must be 1 or more")
     expect(page.locator("#train-notice")).to_contain_text("steps is 0; it must be 1 or more")
-    page.wait_for_timeout(2500)  # in which the page looks for news
+    page.wait_for_timeout(2500)  # the page is updated meanwhile
     expect(page.locator("#option-steps")).to_contain_text("steps is 0; it must be 1 or more")
-    fill(page, "steps", 50)
+    set_option(page, "steps", 50)
     name = page.locator("#run-name input, #run-name textarea")
-    for wrong, told in (("../x", "cannot be a run's name"), ("small-gpt", "such a run already")):
-        name.fill(wrong)
+    for invalid, message in (
+        ("../x", "cannot be a run's name"),
+        ("small-gpt", "such a run already"),
+    ):
+        name.fill(invalid)
         page.locator("#train").click()
-        expect(page.locator("#run-name")).to_contain_text(told)
+        expect(page.locator("#run-name")).to_contain_text(message)
     expect(page.locator("#option-steps")).not_to_contain_text("steps is 0")
     name.fill("")
-    for wrong, told in (("", "paste a text here"), ("KING", "at least 1,000")):
-        paste(page.locator("#own-text textarea"), wrong)
+    for invalid, message in (("", "paste a text here"), ("KING", "at least 1,000")):
+        paste(page.locator("#own-text textarea"), invalid)
         page.locator("#train").click()
-        expect(page.locator("#own-text")).to_contain_text(told)
+        expect(page.locator("#own-text")).to_contain_text(message)
     choose(page, "preset", "fast")
     expect(page.locator("#option-n_embd input")).to_have_value("128")
     paste(page.locator("#own-text textarea"), make_text())
-    fill(page, "n_embd", 129)
+    set_option(page, "n_embd", 129)
     page.locator("#train").click()
     expect(page.locator("#option-n_embd")).to_contain_text("divisible by n_head=2")
     expect(page.locator("#runs label")).to_have_count(1)
 
 
-def test_an_uploaded_file_is_learned(page, tmp_path):
-    fill_in(page, steps=50)
+def test_a_run_trains_on_an_uploaded_file(page, tmp_path):
+    fill_in_form(page, steps=50)
     picture = tmp_path / "picture.txt"
     picture.write_bytes(b"\x89PNG\xff\0" * 500)
     page.locator("#own-file input[type=file]").set_input_files(picture)
@@ -199,19 +202,19 @@ def test_an_uploaded_file_is_learned(page, tmp_path):
     expect(head(page)).to_contain_text("small-gpt has finished")
 
 
-def test_without_tiny_shakespeare_a_model_writes_the_text(page):
+def test_without_tiny_shakespeare_the_page_offers_a_generated_text(page):
     page.locator("#train").click()
     expect(page.locator("#train-notice")).to_contain_text("cannot download", timeout=60_000)
-    page.locator("#rescue").click()
+    page.locator("#use-generated").click()
     expect(head(page)).to_contain_text("fast", timeout=120_000)
     expect(page.locator("#stop")).to_be_visible()
     page.locator("#stop").click()
     expect(head(page)).not_to_contain_text(re.compile("is learning|to begin"), timeout=60_000)
 
 
-def test_a_run_from_a_terminal_is_followed(page, stage, text_file):
+def test_a_run_from_a_terminal_is_followed(page, watch_app, text_file):
     train = CommandLine.__new__(CommandLine)
-    train.folder = stage.log.parent
+    train.folder = watch_app.log.parent
     flags = ["--preset", "bigram", "--name", "elsewhere", "--data", text_file, "--steps", LONG]
     process = train.start(*flags)
     try:
@@ -232,7 +235,7 @@ def test_a_run_from_a_terminal_is_followed(page, stage, text_file):
     assert page.locator("#curve path.other-0").count() == 2  # the curve and its entry below
 
 
-def test_a_page_that_nothing_happens_on_asks_little_and_a_hidden_tab_nothing(page):
+def test_an_idle_page_sends_small_requests_and_a_hidden_one_none(page):
     page.wait_for_timeout(2500)
     sizes = []
     page.on("response", lambda r: sizes.append(len(r.body())) if "predict" in r.url else None)
@@ -255,14 +258,14 @@ def test_a_page_that_nothing_happens_on_asks_little_and_a_hidden_tab_nothing(pag
     assert requests == []
 
 
-def test_the_app_dies_and_the_page_comes_back(page, stage):
-    fill_in(page, name="survivor")
+def test_the_page_reconnects_and_the_run_survives_when_the_app_is_killed(page, watch_app):
+    fill_in_form(page, name="survivor")
     page.locator("#train").click()
     expect(head(page)).to_contain_text("survivor is learning", timeout=60_000)
     before = wait_beyond(page, 0)
-    stage.process.kill()
-    stage.process.wait()
-    stage.start()
+    watch_app.process.kill()
+    watch_app.process.wait()
+    watch_app.start()
     expect(page.locator("#run-head .bar")).to_be_visible(timeout=60_000)
     expect(head(page)).to_contain_text("survivor is learning", timeout=60_000)
     wait_beyond(page, before)
@@ -273,26 +276,26 @@ def test_the_app_dies_and_the_page_comes_back(page, stage):
     expect(page.locator("#runs")).not_to_contain_text("survivor")
 
 
-def test_twenty_watch_at_once(stage, page):
-    fill_in(page, name="popular")
+def test_twenty_visitors_watch_at_once(watch_app, page):
+    fill_in_form(page, name="popular")
     page.locator("#train").click()
     expect(head(page)).to_contain_text("popular is learning", timeout=60_000)
-    with page.expect_request(lambda request: "predict" in request.url) as looked:
+    with page.expect_request(lambda request: "predict" in request.url) as request:
         pass
-    asked = looked.value.post_data_json
+    update = request.value
 
-    def watch(visitor):
-        """What the page of one more visitor asks each second; returns the slowest answer's time."""
-        slowest, told = 0, []
+    def watch(session):
+        """Request updates once a second, as a page does; returns the slowest answer's time."""
+        slowest, parts = 0, []
         for _ in range(8):
             began = time.monotonic()
             answer = httpx.post(
-                looked.value.url, json=asked | {"session_hash": visitor}, timeout=60
+                update.url, json=update.post_data_json | {"session_hash": session}, timeout=60
             )
             slowest = max(slowest, time.monotonic() - began)
-            told += [str(part) for part in answer.json()["data"]]
+            parts += [str(part) for part in answer.json()["data"]]
             time.sleep(max(0, 1 - (time.monotonic() - began)))
-        assert any("popular" in part and "is learning" in part for part in told)
+        assert any("popular" in part and "is learning" in part for part in parts)
         return slowest
 
     before = step_of(page)
@@ -304,8 +307,8 @@ def test_twenty_watch_at_once(stage, page):
     expect(head(page)).to_contain_text("popular was stopped", timeout=60_000)
 
 
-def test_a_script_does_the_same(stage):
-    client = Client(stage.url, verbose=False)
+def test_the_api_starts_follows_and_stops_runs(watch_app):
+    client = Client(watch_app.url, verbose=False)
     request = {"preset": "bigram", "steps": LONG, "text": make_text()}
     run = client.predict(name="scripted", **request, api_name="/start_run")
     assert run == "scripted"
@@ -314,14 +317,14 @@ def test_a_script_does_the_same(stage):
     behind = client.predict(**request, api_name="/start_run")
     waiting = client.predict(run=behind, api_name="/run_status")
     assert (waiting["state"], waiting["place"], waiting["events"]) == ("waiting", 1, [])
-    cursor, seen, told = 0, [], {"step": 0}
-    while told["step"] < 200:
-        told = client.predict(run=run, cursor=cursor, api_name="/run_status")
-        assert told["state"] in ("waiting", "starting", "running")
-        cursor = told["cursor"]
-        seen += [event["step"] for event in told["events"] if event["event"] == "step"]
-    assert seen == list(range(50, seen[-1] + 1, 50))
-    assert told["steps"] == LONG
+    cursor, steps, status = 0, [], {"step": 0}
+    while status["step"] < 200:
+        status = client.predict(run=run, cursor=cursor, api_name="/run_status")
+        assert status["state"] in ("waiting", "starting", "running")
+        cursor = status["cursor"]
+        steps += [event["step"] for event in status["events"] if event["event"] == "step"]
+    assert steps == list(range(50, steps[-1] + 1, 50))
+    assert status["steps"] == LONG
     listed = {entry["name"]: entry["state"] for entry in client.predict(api_name="/runs")}
     assert (listed[run], listed[behind]) == ("running", "waiting")
     assert client.predict(run=behind, api_name="/stop_run") == "deleted"
@@ -330,8 +333,8 @@ def test_a_script_does_the_same(stage):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone_nothing_sticks_out(browser, stage, scheme):
-    with visitor(browser, stage, "?tab=watch", color_scheme=scheme, **PHONE) as page:
+def test_the_tab_fits_a_phone(browser, watch_app, scheme):
+    with visitor(browser, watch_app, "?tab=watch", color_scheme=scheme, **PHONE) as page:
         expect(head(page)).to_contain_text("step", timeout=60_000)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         open_form(page)

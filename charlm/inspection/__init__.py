@@ -1,0 +1,1 @@
+"""Inspection of a model's behaviour on a text."""

@@ -1,0 +1,32 @@
+"""Gated short convolution: what most blocks of today's network do instead of attending.
+
+Most of what predicts a character stands right before it. Attention has to learn to look there. A
+convolution over the last few characters looks nowhere else, and its cost per character does not
+grow with the context. Source: Liquid AI 2025 (LFM2).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class ShortConv(nn.Module):
+    """A causal convolution over the last `conv_size` characters, between two gates."""
+
+    def __init__(self, config):
+        super().__init__()
+        C, self.size = config.n_embd, config.conv_size
+        self.gate_in = nn.Linear(C, C, bias=False)
+        self.gate_out = nn.Linear(C, C, bias=False)
+        self.value = nn.Linear(C, C, bias=False)
+        self.kernel = nn.Parameter(torch.empty(C, 1, self.size))  # one filter per channel
+        nn.init.uniform_(self.kernel, -(self.size**-0.5), self.size**-0.5)
+        self.proj = nn.Linear(C, C, bias=False)
+
+    def forward(self, x, mask, rotary, seed):
+        """(B, T, C) to (B, T, C). The other arguments are Attention's; nothing here needs them."""
+        T = x.size(1)
+        x, gate = self.gate_in(x) * self.value(x), self.gate_out(x)
+        x = F.pad(x, (0, 0, self.size - 1, 0))  # zeros before the first character
+        x = sum(x[:, i : i + T] * self.kernel[:, 0, i] for i in range(self.size))
+        return self.proj(x * gate)

@@ -1,0 +1,47 @@
+"""A run directory: a model directory with the model card, the log and the resume state."""
+
+import os
+import shutil
+
+from charlm.files import sync_directory
+from charlm.models.checkpoint import save_description, save_tokenizer, save_weights
+from charlm.runs.card import write_card
+from charlm.runs.resume import ResumeState, save_resume_state
+
+
+def create_run_directory(directory, description, model, tokenizer, data_path=None):
+    """Make a new run directory that can be loaded and resumed from the moment it exists.
+
+    The files are written to a temporary directory, which is then renamed. Raises FileExistsError
+    if the directory exists.
+    """
+    if directory.exists():
+        raise FileExistsError(f"{directory} exists already")
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.new")
+    try:
+        save_description(temporary, description)
+        save_tokenizer(temporary, tokenizer)
+        save_weights(temporary, model, description.training.store)
+        save_resume_state(temporary, ResumeState(None, 0, data_path))
+        write_card(temporary, directory.name)
+        temporary.rename(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    sync_directory(directory.parent)
+
+
+def save_run(directory, trainer, log, data_path):
+    """Save the evaluated weights, the resume state and the model card.
+
+    Raises OSError, as on a full disk; the previous weights and resume state are then still whole.
+    """
+    save_weights(directory, trainer.eval_model, trainer.config.store)
+    log.sync()  # the resume state relies on the log's length
+    save_resume_state(directory, ResumeState(trainer.state(), log.size, data_path))
+    write_card(directory)
+
+
+def remove_temporary_files(directory):
+    """Remove files that a killed process left half-written. Only for the process that trains."""
+    for temporary in directory.rglob(".*.tmp"):
+        temporary.unlink()

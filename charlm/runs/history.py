@@ -1,0 +1,58 @@
+"""The history of a run: its events as loss curves and samples."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from charlm.data.baselines import reference_losses
+from charlm.runs.log import read_events
+from charlm.runs.status import MAX_BYTES
+
+
+@dataclass
+class History:
+    """The curves and samples of a run; `update` adds the events logged since."""
+
+    directory: Path
+    start: dict | None = None
+    losses: list = field(default_factory=list)  # (step, training loss of its batch)
+    evals: list = field(default_factory=list)  # (step, training loss, validation loss)
+    samples: list = field(default_factory=list)  # (step, text)
+    cursor: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def update(self):
+        """Read new events; returns self. Raises CharlmError or OSError if the log is unreadable."""
+        with self.lock:
+            while True:
+                events, self.cursor = read_events(self.directory, self.cursor, MAX_BYTES)
+                if not events:
+                    return self
+                for event in events:
+                    self._add(event)
+
+    def _add(self, event):
+        step = event["step"]
+        if event["event"] == "start":
+            self.start = event
+            if step == 0:  # reading may have restarted, because a resumed run truncated the log
+                self.losses, self.evals, self.samples = [], [], []
+        elif event["event"] == "step":
+            self.losses.append((step, event["loss"]))
+        elif event["event"] == "eval":
+            self.evals.append((step, event["train_loss"], event["val_loss"]))
+        elif event["event"] == "sample":
+            self.samples.append((step, event["text"]))
+
+    @property
+    def references(self):
+        """Losses to compare with, by name: see baselines.reference_losses."""
+        return reference_losses(self.start) if self.start else {}
+
+    def milestones(self):
+        """Return (name, step) of each reference that the validation loss fell below, in order."""
+        passed = {
+            name: next((step for step, _, val in self.evals if step and val < loss), None)
+            for name, loss in self.references.items()
+        }
+        return sorted(((n, s) for n, s in passed.items() if s is not None), key=lambda p: p[1])

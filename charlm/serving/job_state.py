@@ -1,0 +1,168 @@
+"""The states of a job and what each allows: pure functions, with no process, file or thread.
+
+    waiting -> starting -> running -> stopping -> ended
+                           |    ^
+                           v    |
+                           paused
+
+A job that has ended can be resumed: it waits again. Two states are not its own: `exiting`, while a
+process whose log has ended has yet to exit, and `occupied`, while a process that this page did not
+start trains the run, as in a terminal.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from charlm.errors import CharlmError
+from charlm.runs.status import PROCESS_DIED, Status
+from charlm.serving.job import Job
+
+ACTIONS = {
+    "waiting": {"stop"},
+    "starting": {"stop"},
+    "running": {"pause", "stop"},
+    "paused": {"resume", "stop"},
+    "stopping": {"stop"},
+    "exiting": set(),
+    "occupied": set(),
+    "ended": {"resume", "delete"},
+}
+
+
+class JobError(CharlmError):
+    """A run cannot be started, stopped or deleted; the message says why."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """A job and whether any process works on it, at one moment."""
+
+    job: Job
+    alive: bool  # its process runs or is being started
+    log_locked: bool  # some process writes the run's log
+
+    @property
+    def busy(self):
+        """Whether a process trains the run, or is about to."""
+        return not self.job.waiting and (self.alive or self.log_locked)
+
+
+@dataclass(frozen=True)
+class Observed(Activity):
+    """An Activity and the state of the run."""
+
+    run: Status  # what the run directory says, or what visitors see of it
+    begun: bool  # its process has written to the log
+    resumable: bool  # there is a state to resume from
+
+
+def state_of(observed):
+    """Return the state of a job, a key of ACTIONS."""
+    job = observed.job
+    if job.waiting:
+        return "waiting"
+    if not observed.alive:
+        return "occupied" if observed.log_locked else "ended"
+    if not observed.begun:
+        return "starting"
+    if job.paused:
+        return "paused"
+    if observed.run.state != "running":
+        return "exiting"
+    return "stopping" if job.stopping else "running"
+
+
+def allowed_actions(observed, can_pause=True):
+    """Return the allowed ones of pause, resume, stop and delete."""
+    state = state_of(observed)
+    actions = set(ACTIONS[state])
+    if not can_pause:
+        actions.discard("pause")
+    if state == "ended" and (observed.run.state == "finished" or not observed.resumable):
+        actions.discard("resume")
+    return actions
+
+
+def visible_status(observed, queue_position=None, problem="", failure=""):
+    """Return the Status to show: that of the run directory, corrected by what the queue knows.
+
+    `problem`: why no job can be started at present. `failure`: what the process printed last.
+    """
+    job, run = observed.job, observed.run
+    if job.waiting:
+        return replace(run, state="waiting", message=problem, queue_position=queue_position)
+    if not observed.begun:
+        if observed.alive:
+            return replace(run, state="starting", message="")
+        return replace(run, state="failed", message=failure or PROCESS_DIED)
+    if job.paused and run.state == "running":
+        return replace(run, state="paused", eta_seconds=None)
+    if run.message != PROCESS_DIED:
+        return run
+    if job.stopping:  # it had nothing to save yet
+        return replace(run, state="stopped", message="")
+    return replace(run, message=failure or PROCESS_DIED)
+
+
+class Decision(NamedTuple):
+    """What the queue does next."""
+
+    stop: list  # paused jobs that have kept others waiting for too long
+    launch: Job | None
+    active: bool  # whether any job is busy or waits
+
+
+def decide(activities, now, training_on, max_pause):
+    """Return the Decision, given the Activity of all jobs, the longest unchanged first.
+
+    One job trains at a time. A paused job yields its place after `max_pause` seconds if others
+    wait, and at once if training has been switched off. `now`: Unix time.
+    """
+    busy = [a for a in activities if a.busy]
+    waiting = [a.job for a in activities if a.job.waiting] if training_on else []
+    overdue = [
+        a.job
+        for a in busy
+        if a.job.paused
+        and a.alive
+        and (not training_on or (waiting and now - a.job.since > max_pause))
+    ]
+    launch = waiting[0] if waiting and not busy else None
+    return Decision(overdue, launch, bool(busy or waiting))
+
+
+def check_room(jobs, named, limits):
+    """Raise JobError unless there is room for one more job, with a name of its own or without."""
+    if named and sum(job.named for job in jobs) >= limits.max_kept:
+        raise JobError(
+            f"this page has {limits.max_kept} runs with names, as many as it keeps; leave the name"
+            " empty, or delete one"
+        )
+    if sum(job.waiting for job in jobs) >= limits.max_waiting:
+        raise JobError(f"{limits.max_waiting} runs wait in line already; try again later")
+
+
+def expired(activities, max_kept):
+    """Return the names of the oldest ended unnamed jobs beyond `max_kept`, with room for one more.
+
+    `activities`: the longest unchanged first.
+    """
+    unnamed = [a for a in activities if not a.job.named]
+    ended = [a.job.name for a in unnamed if not a.job.waiting and not a.busy]
+    return ended[: max(0, len(unnamed) + 1 - max_kept)]
+
+
+def never_started(job, has_directory, alive):
+    """Whether a job was stopped before it became a run."""
+    stopped = job.stopping or not (job.waiting or job.started)
+    return stopped and not has_directory and not alive
+
+
+def launched(job, now):
+    """Return the job once its process is being started."""
+    return replace(job, waiting=False, pid=None, started=now, paused=False, stopping=False)
+
+
+def queued_again(job, arguments, now):
+    """Return an ended job that waits to resume."""
+    return replace(job, arguments=arguments, since=now, waiting=True)

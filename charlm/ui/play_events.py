@@ -1,0 +1,150 @@
+"""The events of the Play tab: requests for a text, the generation itself, Hub models."""
+
+import threading
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import partial
+
+import gradio as gr
+
+from charlm.errors import CharlmError
+from charlm.serving.generate import generate, sample_config
+from charlm.ui.events import GENERATE_EVENT, QUIET, SLOW, visitor_error
+from charlm.ui.link import SETTINGS, Link
+from charlm.ui.play_html import hub_notice_html, model_summary_html, progress_html
+
+
+class InFlight:
+    """The generation that each session has in flight, so that Stop or a newer request ends it."""
+
+    def __init__(self):
+        self._stops = {}  # session -> the threading.Event that ends its generation
+
+    def begin(self, session):
+        """End the session's generation; returns the Event that ends the one beginning now."""
+        self.stop(session)
+        self._stops[session] = stop = threading.Event()
+        return stop
+
+    def stop(self, session):
+        """End the session's generation, if it has one."""
+        if stop := self._stops.pop(session, None):
+            stop.set()
+
+    def end(self, session, stop):
+        """Forget the generation that `stop` belongs to, which is over."""
+        if self._stops.get(session) is stop:
+            del self._stops[session]
+
+
+@dataclass(frozen=True)
+class Requests:
+    """How events request a text: each request ends the one in flight and changes `count`.
+
+    The change triggers the one event that generates. The browser starts it again only when the
+    previous generation has ended (`always_last`), so the last update of an ended generation can
+    never be shown after a newer one began.
+    """
+
+    count: gr.Number  # not a gr.State: the browser learns of its changes from queued events only
+    wanted: gr.State  # False if the preceding event failed to prepare the request
+    in_flight: InFlight
+
+    @property
+    def event(self):
+        """The arguments of an event that requests a text."""
+        return {
+            "fn": self._request,
+            "inputs": [self.count, self.wanted],
+            "outputs": [self.count, self.wanted],
+            **QUIET,
+        }
+
+    def _request(self, request: gr.Request, count, wanted):
+        if wanted:
+            self.in_flight.stop(request.session_hash)
+        return count + wanted, True
+
+
+def connect_play_events(library, controls, text, status):
+    """Connect the events of the tab; returns Requests, by which other events request a text."""
+    requests = Requests(gr.Number(0, visible="hidden", precision=0), gr.State(True), InFlight())
+    connect_generation(library, controls, requests, [text, status, controls.notice])
+    gr.on([controls.generate.click, controls.prompt.submit], **requests.event)
+    for button, prompt in controls.examples:
+        button.click(partial(str, prompt), None, controls.prompt, **QUIET).then(**requests.event)
+    summary = partial(model_summary_html, library)
+    chosen = controls.model.input(summary, controls.model, controls.model_summary, **QUIET)
+    chosen.then(**requests.event)
+
+    def stop(request: gr.Request):
+        requests.in_flight.stop(request.session_hash)
+
+    controls.stop.click(stop, None, None, **QUIET)
+    if controls.hub_source:
+        connect_hub_source(library, controls, requests)
+    return requests
+
+
+def connect_generation(library, controls, requests, outputs):
+    """Connect the event that generates, triggered by a change of `requests.count`."""
+    in_flight = requests.in_flight
+
+    async def stream_updates(request: gr.Request, prompt, model, *settings):
+        session, progress = request.session_hash, None
+        stop = in_flight.begin(session)
+        try:
+            config = sample_config(library.limits, *settings)
+            values = dict(zip(SETTINGS, settings, strict=True)) | {"seed": config.seed}
+            link = Link(prompt, model, library.revision(model), tuple(values.values()))
+            updates = generate(library, prompt, model, config, session, stop.is_set)
+            async with aclosing(updates):
+                async for progress in updates:
+                    yield progress_html(progress, link)
+        except CharlmError as error:
+            if progress:  # keep the text generated so far
+                yield progress_html(replace(progress, done=True, stopped=True), link)
+            if not stop.is_set():
+                raise visitor_error(error) from None
+        finally:
+            in_flight.end(session, stop)
+
+    requests.count.change(
+        stream_updates,
+        [controls.prompt, controls.model, *controls.settings],
+        outputs,
+        # most of an update's cost is postprocessing, which plain strings do not need
+        postprocess=False,
+        concurrency_limit=None,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_name=GENERATE_EVENT,
+        api_visibility="private",
+    )
+
+
+def connect_hub_source(library, controls, requests):
+    """Connect the field for Hub models: fetch the model, choose it, and request a text."""
+
+    def fetch(source):
+        skip = gr.skip()
+        yield [hub_notice_html([f"Fetching {source.strip()} …"]), skip, skip, skip, False]
+        try:
+            name = library.add(source)
+        except CharlmError as error:
+            yield [hub_notice_html([str(error)]), skip, skip, skip, False]
+            return
+        chosen = gr.update(choices=library.names(), value=name)
+        notice, summary = hub_notice_html(library.notices()), model_summary_html(library, name)
+        yield [notice, chosen, summary, "", True]
+
+    outputs = [
+        controls.hub_notice,
+        controls.model,
+        controls.model_summary,
+        controls.hub_source,
+        requests.wanted,
+    ]
+    source = controls.hub_source
+    fetched = source.submit(fetch, source, outputs, trigger_mode="multiple", **SLOW)
+    fetched.then(**requests.event)

@@ -1,0 +1,89 @@
+"""The Play tab's HTML: functions from a model's summary, a Progress or notices to strings."""
+
+from html import escape
+
+from charlm.errors import CharlmError
+from charlm.ui.text_html import text_html
+
+KINDS = {
+    "gpt": "reads {block_size} characters back and attends to all of them",
+    "bigram": "sees one character back and attends to nothing",
+}
+
+
+def model_summary_html(library, name):
+    """Return one line about a model: weights, context, validation loss and revision."""
+    try:
+        summary = library.summary(name)
+    except CharlmError as error:
+        return f'<p class="model-summary">{escape(str(error))}</p>'
+    facts = [f"{summary.parameters:,} weights"] if summary.parameters else []
+    facts.append(KINDS[summary.kind].format(block_size=summary.block_size))
+    if summary.val_loss is not None:
+        facts.append(f"validation loss {summary.val_loss:.4f}")
+    if summary.revision:
+        facts.append(f"revision {summary.revision[:7]}")
+    return f'<p class="model-summary">{escape("; ".join(facts))}.</p>'
+
+
+def first_text_html(library, name):
+    """Return the text of a fresh page: the last sample of the model's training run."""
+    try:
+        return text_html(library.summary(name).sample.strip("\n"))
+    except CharlmError:
+        return text_html("")
+
+
+def first_status_html(library, name):
+    """Return the status line of a fresh page, which says at which step the sample was taken."""
+    try:
+        step = library.summary(name).sample_step
+    except CharlmError as error:
+        return status_line(str(error))
+    return status_line("" if step is None else f"{name}, as it wrote at step {step:,}")
+
+
+def progress_html(progress, link):
+    """Return a generation's text, status line and notice; `link`: the Link that repeats it."""
+    text = text_html(progress.text, progress.prompt_length, not progress.done)
+    return [text, status_html(progress, link), dropped_notice_html(progress)]
+
+
+def status_html(progress, link):
+    """Return the line below the text: queue position or speed, and at the end the link."""
+    if position := progress.queue_position:
+        before = f"{position - 1:,} before you" if position > 1 else "you are the next"
+        return status_line(f"{link.model} writes for others; {before}")
+    speed = progress.new_chars / max(progress.seconds, 1e-3)
+    line = f"{progress.new_chars:,} characters, {speed:,.0f} a second, seed {progress.seed}"
+    line = f"{link.model}: {line}{', stopped' if progress.stopped else ''}"
+    if not progress.done and (others := progress.other_streams):
+        line += f"; {others:,} other{'s' if others > 1 else ''} at the same time"
+    if not progress.done or progress.stopped:
+        return status_line(line)
+    if not (query := link.query()):
+        return status_line(f"{line}; too long a prompt for a link")
+    return status_line(line, f' · <a id="link" href="{escape(query)}">link to this</a>')
+
+
+def status_line(text, more_html=""):
+    return f'<p class="status">{escape(text)}{more_html}</p>'
+
+
+def hub_notice_html(notices):
+    """Return sentences about what the Hub or a link failed to provide; empty ones are skipped."""
+    sentences = "".join(f"<p>{escape(notice)}</p>" for notice in notices if notice)
+    return f'<div class="notice" role="status">{sentences}</div>' if sentences else ""
+
+
+def dropped_notice_html(progress):
+    """Return a notice that names the prompt's dropped characters; "" if none were dropped.
+
+    Screen readers announce it.
+    """
+    if not progress.dropped:
+        return ""
+    names = " ".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in progress.dropped[:20])
+    more = " and others" if len(progress.dropped) > 20 else ""
+    sentence = f"This player does not know {names}{more}; left out."
+    return f'<p class="notice" role="status">{escape(sentence)}</p>'

@@ -1,0 +1,111 @@
+"""What the Watch tab shows: updates of the parts that changed since a visitor's last update."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from charlm.ui.loss_chart import Curve, loss_chart_html
+from charlm.ui.run_html import (
+    ACTIONS,
+    NO_RUNS_HTML,
+    figures_html,
+    milestones_html,
+    run_head_html,
+    run_label,
+    sample_html,
+)
+
+LINEAR, LOG = "linear steps", "log steps"
+MAX_OTHERS = 4  # runs drawn beside the one shown
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a visitor's page shows already."""
+
+    state: tuple = ()  # all that the page depends on
+    hashes: tuple = ()  # of the parts as they were last sent
+
+
+def render(monitor, name, others, scale, percent, rendered):
+    """Return updates of WatchView.outputs; gr.skip() for parts that have not changed.
+
+    `name`, `others`: the chosen runs, which may no longer exist. `percent`: the position of the
+    sample among the run's steps. `rendered`: the visitor's Rendered.
+    """
+    statuses = monitor.statuses()
+    run = name if name in statuses else default_run(statuses)
+    overlaid = [other for other in dict.fromkeys(others or []) if other in statuses]
+    overlaid = [other for other in overlaid if other != run][:MAX_OTHERS]
+    shown = [run, *overlaid] if run else []
+    histories = [monitor.history(n) for n in shown]
+    cursors = tuple((n, h.cursor) for n, h in zip(shown, histories, strict=True))
+    actions = monitor.allowed_actions(statuses[run]) if run else set()
+    state = name, cursors, scale, percent, tuple(statuses.values()), frozenset(actions)
+    if state == rendered.state:
+        return gr.skip()
+    parts = choice_updates(statuses, name, run, others or [], overlaid)
+    if run:
+        chart = draw_chart(monitor, statuses[run], histories, cursors, scale)
+        parts += run_parts(statuses[run], histories[0], chart, percent)
+    else:
+        parts += [NO_RUNS_HTML, *[""] * 4]
+    parts += [gr.update(visible=action in actions) for action in ACTIONS]
+    hashes = tuple(hash(repr(part)) for part in parts)
+    return [*skip_unchanged(parts, hashes, rendered.hashes), Rendered(state, hashes)]
+
+
+def choice_updates(statuses, name, run, others, overlaid):
+    """Return updates of the list of runs and of the choice of runs to draw beside one.
+
+    A value is set only where it has to change: by the time the update arrives, the visitor may
+    have chosen another.
+    """
+    labels = [(run_label(status), status.name) for status in statuses.values()]
+    candidates = [n for n in statuses if n != run]
+    return [
+        gr.update(choices=labels, **({} if run == name else {"value": run})),
+        gr.update(choices=candidates, **({} if overlaid == others else {"value": overlaid})),
+    ]
+
+
+def run_parts(status, history, chart, percent):
+    """Return the HTML parts that show one run."""
+    return [
+        run_head_html(status, history),
+        chart,
+        milestones_html(history),
+        figures_html(history),
+        sample_html(history, percent / 100 * status.steps),
+    ]
+
+
+def draw_chart(monitor, status, histories, cursors, scale):
+    """Return the loss chart of the first history and the others, drawn once for all visitors."""
+
+    def draw():
+        curves = [curve_of(history) for history in histories]
+        return loss_chart_html(curves, histories[0].references, status.steps, scale == LOG)
+
+    return monitor.chart((cursors, status.steps, scale), draw)
+
+
+def skip_unchanged(parts, hashes, old_hashes):
+    """Return the parts, with gr.skip() for those whose hash is the old one."""
+    old_hashes = old_hashes or [None] * len(parts)
+    return [
+        gr.skip() if new == old else part
+        for part, new, old in zip(parts, hashes, old_hashes, strict=True)
+    ]
+
+
+def default_run(statuses):
+    """Return the run that a page opens with: an active one, else the bundled one, else any."""
+    active = [n for n, s in statuses.items() if s.state in ("running", "starting", "paused")]
+    bundled = [name for name in ("shakespeare",) if name in statuses]
+    return next(iter([*active, *bundled, *statuses]), None)
+
+
+def curve_of(history):
+    val = tuple((step, val) for step, _, val in history.evals)
+    return Curve(history.directory.name, tuple(history.losses), val)

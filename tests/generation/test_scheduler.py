@@ -1,0 +1,140 @@
+"""The scheduler's policy, with plain objects for streams."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+
+from charlm.generation.scheduler import AdmissionError, Scheduler
+
+
+@dataclass(eq=False)
+class FakeStream:
+    name: str
+    client: object = None
+    ended: bool = False
+    stopped: bool = False
+    slice_chars: int = 0
+    start_time: float | None = None
+
+
+def make_scheduler(**changes):
+    limits = {"max_streams": 2, "max_queue": 3, "time_slice": 10, "max_seconds": 60}
+    return Scheduler(SimpleNamespace(**(limits | {"max_per_visitor": 2} | changes)))
+
+
+def submit(scheduler, names, client=None):
+    streams = [FakeStream(name, client) for name in names]
+    for stream in streams:
+        scheduler.submit(stream)
+    return streams
+
+
+def names(streams):
+    return "".join(stream.name for stream in streams)
+
+
+def test_streams_start_in_the_order_they_came_while_there_is_room():
+    scheduler = make_scheduler()
+    submit(scheduler, "abc")
+    changes = scheduler.schedule(now=1.0)
+    assert (names(changes.add), names(changes.remove)) == ("ab", "")
+    assert names(scheduler.waiting) == "c"
+    assert all(stream.start_time == 1.0 for stream in changes.add)
+    assert not any(scheduler.schedule(now=2.0))
+
+
+def test_an_ended_stream_makes_room():
+    scheduler = make_scheduler()
+    a, *_ = submit(scheduler, "abc")
+    scheduler.schedule(now=0.0)
+    a.ended = True
+    changes = scheduler.schedule(now=1.0)
+    assert (names(changes.remove), names(changes.add)) == ("a", "c")
+    assert len(scheduler) == 2
+
+
+def test_a_stream_is_preempted_after_its_time_slice_if_others_wait():
+    scheduler = make_scheduler()
+    a, b, c = submit(scheduler, "abc")
+    scheduler.schedule(now=0.0)
+    b.slice_chars = 10
+    changes = scheduler.schedule(now=1.0)
+    assert (names(changes.remove), names(changes.add)) == ("b", "c")
+    assert names(scheduler.waiting) == "b"
+    a.slice_chars = c.slice_chars = 9
+    assert not any(scheduler.schedule(now=2.0))
+    c.ended = True
+    scheduler.schedule(now=3.0)
+    assert (b.slice_chars, b.start_time) == (0, 0.0), "a new slice, of the same stream"
+
+
+def test_no_stream_is_preempted_while_none_waits():
+    scheduler = make_scheduler()
+    a, _ = submit(scheduler, "ab")
+    scheduler.schedule(now=0.0)
+    a.slice_chars = 1000
+    assert not any(scheduler.schedule(now=1.0))
+
+
+def test_every_stream_runs_again_and_again():
+    scheduler = make_scheduler(max_streams=1, max_queue=10)
+    submit(scheduler, "abcd")
+    order = ""
+    for now in range(12):
+        order += names(scheduler.schedule(now=now).add)
+        scheduler.running[0].slice_chars = 10
+    assert order == "abcd" * 3
+
+
+def test_a_stream_that_ended_in_the_queue_never_starts():
+    scheduler = make_scheduler(max_streams=1)
+    _, b, _ = submit(scheduler, "abc")
+    b.ended = True
+    scheduler.schedule(now=0.0)
+    assert names(scheduler.waiting) == "c"
+
+
+def test_queue_positions_count_from_one():
+    scheduler = make_scheduler(max_streams=1)
+    a, b, c = submit(scheduler, "abc")
+    scheduler.schedule(now=0.0)
+    assert [scheduler.queue_position(stream) for stream in (a, b, c)] == [0, 1, 2]
+
+
+def test_the_queue_is_bounded_by_streams_that_still_wait():
+    scheduler = make_scheduler()
+    streams = submit(scheduler, "abc")
+    with pytest.raises(AdmissionError, match="3 wait in line already"):
+        submit(scheduler, "d")
+    streams[0].ended = True
+    submit(scheduler, "d")
+
+
+def test_a_client_has_a_bounded_number_of_streams():
+    scheduler = make_scheduler()
+    first, _ = submit(scheduler, "ab", client="ann")
+    with pytest.raises(AdmissionError, match="2 texts are being written for you already"):
+        submit(scheduler, "c", client="ann")
+    submit(scheduler, "d", client="bob")
+    first.ended = True
+    scheduler.schedule(now=0.0)
+    submit(scheduler, "e", client="ann")
+
+
+def test_a_stream_is_stopped_after_max_seconds():
+    scheduler = make_scheduler()
+    (a,) = submit(scheduler, "a")
+    scheduler.schedule(now=0.0)
+    scheduler.schedule(now=60.0)
+    assert not a.stopped
+    scheduler.schedule(now=60.1)
+    assert a.stopped
+
+
+def test_clear_returns_every_stream():
+    scheduler = make_scheduler()
+    submit(scheduler, "abc")
+    scheduler.schedule(now=0.0)
+    assert sorted(names(scheduler.clear())) == ["a", "b", "c"]
+    assert len(scheduler) == 0

@@ -1,0 +1,54 @@
+"""How well a model predicts a text."""
+
+import math
+
+import pytest
+import torch
+from small_models import make_model
+
+from charlm.data.tokenizer import CharTokenizer
+from charlm.generation.stream import context_start
+from charlm.inspection.scores import TOP_CHARS, log_probabilities, score
+
+V = 11
+MODELS = {name: make_model(name, V) for name in ("bigram", "lecture", "today")}
+MODELS["convolving"] = make_model("today", V, attention_every=2)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("n", [1, 16, 17, 50])
+def test_log_probabilities_equal_those_of_decoding(name, n):
+    model = MODELS[name]
+    ids = [(i * 7) % V for i in range(n + 1)]
+    rows = torch.cat(list(log_probabilities(model, ids)))
+    assert rows.shape == (n, V)
+    torch.testing.assert_close(rows.exp().sum(-1), torch.ones(n))
+    for i in range(n):
+        start = context_start(i + 1, model.config.block_size)
+        with torch.no_grad():
+            logits = model(torch.tensor([ids[start : i + 1]]))[0, -1]
+        torch.testing.assert_close(rows[i], logits.log_softmax(-1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_score_has_the_bits_and_the_likeliest_characters_of_each_position(name):
+    model, tokenizer = MODELS[name], CharTokenizer.fit("\nabcdefghij")
+    text = "badge\n" * 5  # longer than the context
+    result = score(model, tokenizer, text)
+    assert "".join(c["char"] for c in result["chars"]) == text
+    bits = [c["bits"] for c in result["chars"]]
+    assert result["bits_per_char"] == pytest.approx(sum(bits) / len(text))
+    ids = tokenizer.encode(tokenizer.start_char + text)
+    rows = torch.cat(list(log_probabilities(model, ids)))
+    for row, next_id, char in zip(rows, ids[1:], result["chars"], strict=True):
+        assert char["bits"] == pytest.approx(-row[next_id].item() / math.log(2))
+        likeliest = row.exp().topk(TOP_CHARS)
+        assert [tokenizer.encode(c)[0] for c, _ in char["top"]] == likeliest.indices.tolist()
+        assert [p for _, p in char["top"]] == pytest.approx(likeliest.values.tolist())
+
+
+def test_a_score_lists_the_whole_vocabulary_if_it_is_small():
+    tokenizer = CharTokenizer.fit("\nab")
+    (char,) = score(make_model("today", tokenizer.vocab_size), tokenizer, "a")["chars"]
+    assert sorted(c for c, _ in char["top"]) == ["\n", "a", "b"]
+    assert sum(p for _, p in char["top"]) == pytest.approx(1)
