@@ -67,7 +67,7 @@ def parse_arguments():
     )
     args = parser.parse_args()
     if args.private and args.deploy is None:
-        parser.error("--private says how to --deploy; give that, too")
+        parser.error("--private needs --deploy")
     return args
 
 

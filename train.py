@@ -1,6 +1,6 @@
 """Train a character-level language model: `python train.py --preset fast`.
 
-Several processes share a run: `torchrun --nproc-per-node 2 train.py --preset fast`.
+Several processes can train one run: `torchrun --nproc-per-node 2 train.py --preset fast`.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from charlm.training.terminal import TerminalProgress
 
 
 def main():
-    """Train as the command line says; returns the exit status."""
+    """Train as the command line requests; returns the exit status."""
     args = parse_arguments()
     sys.stdout.reconfigure(errors="replace")  # the terminal may lack characters of the text
     with join() as world:
@@ -85,7 +85,7 @@ def train(run, log, args):
         except (OSError, MemoryError, RuntimeError, CharlmError) as error:
             if not (message := explain_failure(error)):
                 raise
-            event = trainer.failed(message)
+            event = trainer.failure_event(message)
             terminal.show(event)
             with contextlib.suppress(OSError):  # a full disk may still have room for a line
                 log.append(event)

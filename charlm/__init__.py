@@ -1,4 +1,4 @@
-"""charlm: tiny language models that write a character at a time.
+"""charlm: tiny language models that generate text one character at a time.
 
 model, tokenizer = charlm.load("checkpoints/shakespeare")
 print(charlm.generate(model, tokenizer, "ROMEO:"))
@@ -8,7 +8,7 @@ from importlib import import_module
 
 from charlm.rounding import use_strict_rounding
 
-# the one thing that importing charlm does: it has to come before torch, which the names below load
+# the only side effect of importing charlm; it must precede the import of torch
 use_strict_rounding()
 
 MODULES = {

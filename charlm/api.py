@@ -9,7 +9,7 @@ from charlm.generation.batch import decode
 
 
 def generate(model, tokenizer, prompt, *args, **settings):
-    """Continue `prompt` and return the whole text, prompt included. Takes what `stream` takes."""
+    """Continue `prompt` and return the whole text, prompt included. Arguments: see `stream`."""
     return "".join(stream(model, tokenizer, prompt, *args, **settings))
 
 
@@ -27,8 +27,8 @@ def stream(
     """Yield the prompt, then each generated character.
 
     The settings are those of SampleConfig. None turns top_k, top_p and min_p off; a seed of None is
-    random. Unknown characters are replaced or dropped as by CharTokenizer.clean, and a UserWarning
-    names the dropped ones. Raises ConfigError (a ValueError) for a setting out of its range, before
+    random. CharTokenizer.clean replaces or drops unknown characters, and a UserWarning names the
+    dropped ones. Raises ConfigError (a ValueError) for a setting out of its range, before
     anything is yielded.
     """
     config = SampleConfig(

@@ -35,12 +35,12 @@ def notes_of(config_class):
 
 
 def pick(options, config_class):
-    """Return those of `options`, a dict, that a config has."""
+    """Return the entries of `options`, a dict, that are options of a config."""
     return {name: value for name, value in options.items() if name in names_of(config_class)}
 
 
 def require(holds, field_name, given, allowed):
-    """Unless `holds`, raise a ConfigError that says what was given and what is allowed."""
+    """Unless `holds`, raise a ConfigError with the given and the allowed values."""
     if not holds:
         raise ConfigError(f"{field_name} is {given!r}; it must be {allowed}", field_name)
 
@@ -61,7 +61,7 @@ class Checked:
         self.check()
 
     def check(self):
-        """Check what types and choices cannot express. Raises ConfigError."""
+        """Check the bounds that types and choices cannot express. Raises ConfigError."""
 
     def at_least(self, smallest, *names):
         for name in names:
@@ -136,7 +136,7 @@ class GPTConfig(BigramConfig):
 
 @dataclass(frozen=True)
 class TrainConfig(Checked):
-    """How a model is trained. A run is a function of this, the model's config and the text."""
+    """The settings of a run. Together with the model's config and the text, they determine it."""
 
     steps: int = option(600, "optimizer steps")
     batch_size: int = option(32, "windows of block_size characters in a step")
@@ -194,7 +194,7 @@ class TrainConfig(Checked):
 
 @dataclass(frozen=True)
 class SampleConfig(Checked):
-    """How a character is chosen from the model's distribution."""
+    """The settings of a generation: its length, its seed and the sampler's settings."""
 
     max_new_chars: int = option(500, "how many characters to write")
     temperature: float = option(

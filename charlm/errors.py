@@ -2,4 +2,4 @@
 
 
 class CharlmError(Exception):
-    """Something only the user can mend: the message says what is wrong and what to do."""
+    """An error that the user can fix. The message states the problem and the remedy."""

@@ -6,12 +6,12 @@ import threading
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks: two writers are not kept apart there
+except ImportError:  # Windows has no flock, so two writers do not exclude each other there
     fcntl = None
 
 
 def write_atomically(target, raw):
-    """Write bytes so that a reader, or a crash at any moment, finds the old file or the new one.
+    """Write bytes so that readers see either the old file or the new one, even after a crash.
 
     Raises OSError, as on a full disk; the old file is then unchanged and no other file is left.
     """
@@ -39,7 +39,7 @@ def sync_directory(directory):
 
 
 def try_lock(file, shared=False):
-    """Lock an open file without waiting; return whether it was free. True without locks."""
+    """Lock an open file without waiting; return whether it was free. True on Windows."""
     try:
         if fcntl:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

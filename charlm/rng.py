@@ -1,14 +1,14 @@
 """Counter-based randomness: functions of a seed and counters, with no generator state to save.
 
-A resumed run, a run in several processes and a text in a crowd therefore see the same numbers as an
-uninterrupted, single or lone one.
+So a resumed run draws the same numbers as an uninterrupted one, several processes the same as one
+process, and a text the same in a batch as alone.
 """
 
 import hashlib
 
 import torch
 
-# The last counter of a seed says what its numbers are for.
+# The last counter of a seed, except that of a random training batch, says what it is for.
 DROPOUT, TRAIN_ESTIMATE, EPOCH, VAL_ESTIMATE = 1, 2, 3, 4
 
 
@@ -37,9 +37,9 @@ def mix_bits(x):
 
 
 def dropout(x, p, seeds):
-    """Zero a random share p of x (B, ...) and scale up the rest; `seeds` (B,) int32, one per row.
+    """Zero a random fraction p of x (B, ...) and scale up the rest; `seeds` (B,) int32, per row.
 
-    Seeds of None drop nothing. Hashing counters instead of asking a generator compiles to vector
+    Seeds of None drop nothing. Hashing counters, unlike a generator, compiles to vector
     instructions, lets the backward pass recompute the mask instead of storing it, and does not
     depend on which process computes which rows.
     """

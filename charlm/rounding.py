@@ -2,7 +2,7 @@
 
 MKL, which multiplies for torch on x86, chooses its code by the alignment of its operands unless
 MKL_CBWR names a strict mode of the processor (Intel oneMKL Developer Guide, "Obtaining Numerically
-Reproducible Results"). Without one, about one run in ten ended in other weights than the rest.
+Reproducible Results"). Without one, about one run in ten ended with different weights.
 """
 
 import os
@@ -20,12 +20,12 @@ def use_strict_rounding():
 
 
 def strict_mode():
-    """The strict mode of this processor's widest instructions; "" where torch has no MKL."""
+    """Return the strict mode of this processor's widest instructions; "" if torch has no MKL."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return ""
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:  # not Linux: AVX2 is what every x86 processor has that torch is fast on
+    except OSError:  # not Linux: assume AVX2, which all but the oldest x86 processors have
         flags = {"avx2"}
     if "avx512f" in flags:
         return "AVX512,STRICT"
@@ -33,5 +33,5 @@ def strict_mode():
 
 
 def rounding():
-    """The value of MKL_CBWR that this process computes with; "" if there is none."""
+    """Return the MKL_CBWR of this process; "" if it is unset."""
     return os.environ.get("MKL_CBWR", "")

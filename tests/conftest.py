@@ -30,7 +30,7 @@ from charlm.training.precision import choose_precision
 # bfloat16 has eight significant bits
 TOLERANCES = {"fp32": 1e-4, "bf16": 2**-8}
 
-settings.register_profile("patient", deadline=None)  # a busy machine is no fault
+settings.register_profile("patient", deadline=None)  # a busy machine must not fail a test
 settings.load_profile("patient")
 
 
@@ -53,7 +53,7 @@ def tolerance():
     return TOLERANCES[choose_precision("auto", torch.device("cpu"))]
 
 
-# begun first: one at the end would keep all waiting
+# these run first: a long test at the end would delay the whole suite
 LONGEST = ("test_job_queue.py", "test_watch.py", "test_space.py")
 
 
@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def tinyshakespeare():
-    """The corpus itself; skips where CHARLM_DATA does not name it."""
+    """Tiny Shakespeare; skips unless CHARLM_DATA names it."""
     path = os.environ.get("CHARLM_DATA")
     if not path or hashlib.sha256(Path(path).read_bytes()).hexdigest() != SHA256:
         pytest.skip("CHARLM_DATA does not name Tiny Shakespeare")
@@ -89,7 +89,7 @@ def tokenizer(corpus):
 
 @pytest.fixture(params=["bigram", "lecture", "today"])
 def model(request, tokenizer):
-    """Each kind of network, small, with weights that are not those of the start."""
+    """Each kind of network, small, with weights moved away from their initial values."""
     return make_model(request.param, tokenizer.vocab_size)
 
 

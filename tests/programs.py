@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 class CommandLine:
-    """train.py in a folder of its own: what it writes goes to checkpoints/ there."""
+    """train.py in its own folder, with its own checkpoints/."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -35,7 +35,7 @@ class CommandLine:
 
 
 class InThisProcess:
-    """train.py called rather than started, which is quicker where that makes no difference."""
+    """train.py called in this process, which is faster than to start one."""
 
     def __init__(self, folder, monkeypatch, capsys):
         self.folder, self.checkpoints = folder, folder / "checkpoints"
@@ -46,14 +46,14 @@ class InThisProcess:
         self.monkeypatch.setattr("sys.argv", ["train.py", *map(str, args)])
         try:
             status = train_script.main()
-        except SystemExit as left:
-            status = left.code
-        told = self.capsys.readouterr()
-        return status, told.out + told.err
+        except SystemExit as error:
+            status = error.code
+        printed = self.capsys.readouterr()
+        return status, printed.out + printed.err
 
 
 class App:
-    """app.py, served from a folder of its own with the model directories given."""
+    """app.py, served from its own folder, with the given model directories."""
 
     def __init__(self, folder, checkpoints, **variables):
         for script in ("app.py", "train.py"):
@@ -89,7 +89,7 @@ class App:
         raise AssertionError(f"nothing is served: {self.log.read_text()}")
 
     def calls_to_elsewhere(self):
-        """Names looked up and addresses connected to that are not this machine's."""
+        """Return the name lookups of, and the connections to, other machines."""
         lines = self.calls.read_text().splitlines() if self.calls.exists() else []
         here = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "")
         return [call for call in map(json.loads, lines) if call["host"] not in here]

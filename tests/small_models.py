@@ -35,7 +35,7 @@ LECTURE = {
     "zero_init": False,
 }
 SMALL = {"block_size": 16, "n_layer": 2, "n_head": 2, "n_embd": 16}
-# what makes a run of train.py take seconds
+# flags for a run of train.py that takes seconds
 SMALL_FLAGS = "--n-layer 2 --attention-every 2 --n-head 2 --n-embd 16 --block-size 16"
 SMALL_FLAGS += " --batch-size 4 --eval-iters 2 --sample-chars 20 --compile off"
 SMALL_FLAGS = SMALL_FLAGS.split()
@@ -47,7 +47,7 @@ def make_text(lines=120, seed=1):
     for _ in range(lines):
         words = " ".join(rng.choice(WORDS) for _ in range(7))
         speeches.append(f"{rng.choice(['KING', 'Queen'])}:\n{words.capitalize()}.\n")
-    # characters that mean something to HTML and to templates, for the page to mind
+    # special characters of HTML and of templates, which the page must escape
     return "\n".join(speeches) + "\nthe <b>king</b> & {{all}} ${value} = (love);\n"
 
 

@@ -30,16 +30,16 @@ from charlm.presets import PRESETS
         (lambda: SampleConfig(seed=None), "seed is None; it must be of type int"),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(make, message):
+def test_the_error_for_a_bad_value_says_what_is_allowed(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
 
 
-def test_whole_numbers_are_taken_for_floats():
+def test_integers_are_accepted_as_floats():
     assert SampleConfig(temperature=1).temperature == 1.0
 
 
-def test_every_option_carries_its_description():
+def test_every_option_has_a_description():
     for config in (GPTConfig, TrainConfig, SampleConfig):
         assert all(f.metadata["note"] for f in dataclasses.fields(config))
 

@@ -11,7 +11,7 @@ ENDPOINTS = {"generate", "models", "score", "runs", "run_status", "start_run", "
 
 
 @pytest.fixture
-def ask(app):
+def in_session(app):
     """A function that runs a conversation, a coroutine function, in a session with the server."""
 
     def run(conversation):
@@ -35,8 +35,8 @@ async def call(session, tool, **arguments):
     return bool(answer.isError), answer.content[0].text
 
 
-def test_the_tools_are_the_endpoints_and_describe_their_parameters(ask):
-    tools = ask(lambda session: session.list_tools()).tools
+def test_the_tools_are_the_endpoints_and_describe_their_parameters(in_session):
+    tools = in_session(lambda session: session.list_tools()).tools
     assert {tool.name for tool in tools} == ENDPOINTS
     for tool in tools:
         assert tool.description
@@ -46,7 +46,7 @@ def test_the_tools_are_the_endpoints_and_describe_their_parameters(ask):
         assert "Api component" not in "".join(notes)
 
 
-def test_tools_do_what_the_endpoints_do(ask):
+def test_tools_do_what_the_endpoints_do(in_session):
     async def conversation(session):
         settings = {"prompt": "KING:", "model": "small-gpt", "max_new_chars": 30, "seed": 1}
         return [
@@ -59,7 +59,7 @@ def test_tools_do_what_the_endpoints_do(ask):
             await call(session, "start_run", name="../x", text=make_text()),
         ]
 
-    models, first, second, score, status, *bad = ask(conversation)
+    models, first, second, score, status, *bad = in_session(conversation)
     assert models == (False, "['small-gpt']")
     assert first == second
     assert (first[0], first[1][:5], len(first[1])) == (False, "KING:", 35)

@@ -1,4 +1,4 @@
-"""The public names of the package, and the rules of the house that hold it together."""
+"""The public names of the package, its layout, and the style of the code."""
 
 import ast
 import json
@@ -12,18 +12,18 @@ from programs import REPOSITORY
 import charlm
 from charlm.config import ConfigError
 
-# DESIGN: a module imports only from packages to its left; those in one string are side by side
+# a module imports only from packages to its left; those in one string do not import each other
 ORDER = ["errors", "config", "presets", "rng files rounding", "data", "models"]
 ORDER += ["training generation", "inspection", "runs", "api", "hub", "serving", "ui", "bench"]
 LAYER = {package: layer for layer, packages in enumerate(ORDER) for package in packages.split()}
-HUB_CLIENT = {"hub", "models/pretrained.py"}  # who may import huggingface_hub
+HUB_CLIENT = {"hub", "models/pretrained.py"}  # these may import huggingface_hub
 
 
 PACKAGE = REPOSITORY / "charlm"
 
 
 def imports_of(path):
-    """The modules that a file imports, wherever in it."""
+    """Yield the modules that a file imports, in functions too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -50,18 +50,18 @@ def test_a_module_imports_only_from_packages_to_its_left(path):
         assert top != "huggingface_hub" or {own, inside.as_posix()} & HUB_CLIENT
 
 
-def test_only_the_app_knows_the_page():
+def test_the_app_imports_the_page_and_train_does_not():
     assert not {
         n for n in imports_of(REPOSITORY / "train.py") if n.startswith(("gradio", "charlm.ui"))
     }
     assert "charlm.ui" in set(imports_of(REPOSITORY / "app.py"))
 
 
-def test_importing_does_nothing():
+def test_importing_has_no_side_effects():
     """No thread, no socket, no file opened for writing, no device chosen."""
     watcher = """
 import sys, threading
-import gradio, safetensors.torch, torch, torch._dynamo, tqdm  # what they do is theirs
+import gradio, safetensors.torch, torch, torch._dynamo, tqdm  # their side effects do not count
 import json
 actions = []
 def watch(event, args):
@@ -90,7 +90,7 @@ def test_generate_continues_the_prompt(model_directory):
     assert text != charlm.generate(model, tokenizer, "KING:\n", max_new_chars=40)
 
 
-def test_stream_yields_what_generate_gives(model_directory):
+def test_stream_yields_what_generate_returns(model_directory):
     model, tokenizer = charlm.load(str(model_directory))
     pieces = list(charlm.stream(model, tokenizer, "KING:", 20, 1.0, 5, 0.9, 0.01, seed=3))
     assert len(pieces) == 21
@@ -98,7 +98,7 @@ def test_stream_yields_what_generate_gives(model_directory):
     assert "".join(pieces) == charlm.generate(model, tokenizer, "KING:", 20, **settings)
 
 
-def test_an_empty_prompt_opens_the_scene(model_directory):
+def test_an_empty_prompt_is_continued(model_directory):
     model, tokenizer = charlm.load(model_directory)
     assert len(charlm.generate(model, tokenizer, "", max_new_chars=10, seed=0)) == 10
 
@@ -131,22 +131,22 @@ def test_style():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_house_stays_small():
+def test_files_and_functions_stay_short():
     for path in [*package_files(), *REPOSITORY.glob("*.py")]:
         lines = path.read_text().splitlines()
-        assert len(lines) <= 350, f"{path.name} holds more than one idea"
+        assert len(lines) <= 350, f"{path.name} is long"
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name} is long"
 
 
-def test_the_top_level_holds_what_the_plan_says():
+def test_the_top_level_has_no_other_files():
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     if tracked.returncode:
         pytest.skip("not a git checkout")
     top = {Path(name).parts[0] for name in tracked.stdout.splitlines()}
-    plan = {"app.py", "train.py", "charlm", "checkpoints", "tests", "requirements.txt", "README.md"}
-    plan |= {"LICENSE", "pyproject.toml", "docs"}
-    assert {name for name in top if not name.startswith(".")} <= plan
+    known = {"app.py", "train.py", "charlm", "checkpoints", "tests", "requirements.txt"}
+    known |= {"README.md", "LICENSE", "pyproject.toml", "docs"}
+    assert {name for name in top if not name.startswith(".")} <= known

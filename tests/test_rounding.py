@@ -1,4 +1,4 @@
-"""The same run, again and again, gives the same bytes."""
+"""Repeated runs give the same bytes."""
 
 import ctypes
 import hashlib
@@ -14,13 +14,13 @@ from programs import REPOSITORY
 from charlm.rounding import rounding, strict_mode, use_strict_rounding
 from charlm.runs.log import read_events
 
-STRICT = 2**16  # the flag in what MKL gives as its mode
-# shapes of the preset `fast`, in which runs were seen to differ, and little of everything else
+STRICT = 2**16  # the bit of a strict mode in MKL's mode
+# the shapes of the preset `fast`, for which runs differed, with few steps and one evaluation batch
 FLAGS = "--steps 6 --eval-interval 6 --eval-iters 1 --sample-chars 0"
 
 
 def mkl_mode():
-    """What MKL itself says of its mode."""
+    """Return the mode that MKL reports."""
     torch.ones(8, 8) @ torch.ones(8, 8)
     library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
     return library.mkl_serv_cbwr_get(-1)

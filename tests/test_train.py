@@ -286,7 +286,7 @@ def test_bad_input_shows_no_traceback(train):
     assert done.stderr == "train.py: cannot read the text missing.txt: No such file or directory\n"
 
 
-def test_resuming_rejects_what_does_not_fit_the_run(trained_copy, here, tmp_path):
+def test_resuming_rejects_arguments_that_do_not_fit_the_run(trained_copy, here, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("another text entirely. " * 100)
     for flags, message in (

@@ -31,7 +31,7 @@ def bench_generate(chars, counts):
     draft = NgramDraft(model.config.vocab_size)
     for _ in warm_up_draft(model, draft):
         pass
-    # other seeds than the warm-up's, and no text twice: the draft would know it by heart
+    # no seed of the warm-up and no text twice: the draft would have memorised it
     runs = {n: partial(generate_streams, model, ids, chars, n, draft) for n in (1, *counts)}
     runs["no draft"] = partial(generate_streams, model, ids, chars, 1, None, max_draft_updates=0)
     seconds = interleaved(runs, first_seed=1000)

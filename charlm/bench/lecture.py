@@ -1,6 +1,6 @@
 """The lecture's network, training step and generation, as the baseline of the benchmarks.
 
-Every head is a layer of its own, in float32, as in the lecture. The network computes what the
+Every head is a separate layer, in float32, as in the lecture. The network computes what the
 preset `gpt` does. Written from its description in Karpathy, "Let's build GPT: from scratch, in
 code, spelled out".
 """

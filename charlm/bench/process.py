@@ -1,4 +1,4 @@
-"""Run a command in a process of its own and measure it."""
+"""Run a command in a separate process and measure it."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def measured(command):
     """
     with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryFile("w+") as output:
         began = time.perf_counter()
-        # torch keeps compiled code and the headers for it below both
+        # torch stores compiled code and its headers in these directories
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "TMPDIR": cache}
         process = subprocess.Popen(command, stdout=output, env=environment, cwd=REPOSITORY)
         _, status, usage = os.wait4(process.pid, 0)

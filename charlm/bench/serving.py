@@ -34,7 +34,7 @@ page.launch(server_port={port})
 
 @dataclass(frozen=True)
 class Visit:
-    """What a visitor measured who opened the page and requested a text; times in seconds."""
+    """The measurements of a visitor: open the page, request a text; times in seconds."""
 
     page: float  # until the page was loaded
     first: float  # from the request to the first characters
@@ -113,7 +113,7 @@ def answers(url):
 
 
 async def visit_at_once(url, count, chars):
-    """Let `count` visitors come at once; return their visits, the failures and the seconds."""
+    """Simulate `count` visitors at once; return their visits, the failures and the seconds."""
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits) as client:
         config = (await client.get("config")).json()
@@ -143,7 +143,7 @@ async def visit(client, config, chars):
                 raise BenchError(str(message.get("output")))
             if message.get("msg") == "process_completed":
                 break
-            if message.get("msg") == "process_generating":  # the first whole, then what changed
+            if message.get("msg") == "process_generating":  # first whole, then diffs
                 data = message["output"]["data"]
                 shown = list(map(apply_diff, shown, data)) if shown else data
                 if found := GENERATED.search(str(shown[1])):
@@ -156,7 +156,7 @@ async def visit(client, config, chars):
 
 
 def request(config, chars, session):
-    """Return what a browser sends to request a text with the page's default settings."""
+    """Return a browser's request body for a text with the page's default settings."""
     parts = {part["id"]: part["props"] for part in config["components"]}
     event = next(e for e in config["dependencies"] if e["api_name"] == GENERATE_EVENT)
     data = [parts[i].get("value") for i in event["inputs"]]

@@ -23,7 +23,7 @@ from charlm.runs.paths import checkpoints_directory
 LECTURE_STEPS = 9000  # after which the lecture's run reaches TARGET
 WHOLE = "fast"  # the preset trained to its end; of the others, some steps are timed
 BUNDLED = {"gpt": "gpt", "best": "shakespeare"}  # preset -> its bundled run
-ABLATIONS = {  # what `fast` is trained without (and with instead) -> flags
+ABLATIONS = {  # ingredient left out of `fast` (its replacement) -> flags
     "nothing": "",
     "nothing, another seed": "--seed 1",
     "short convolutions (all blocks attend)": "--attention-every 1",
@@ -105,7 +105,7 @@ def preset_cost(name, flags, steps):
 
 
 def bench_ablation(data, ablations):
-    """Train `fast` without each ingredient in turn, on as many characters, and print the table."""
+    """Train `fast` without each ingredient, on the same number of characters; print the table."""
     data = ["--data", data] if data else []
     print("| `fast` without | flags | validation loss | difference | seconds |", flush=True)
     print("|---|---|---|---|---|")
@@ -128,7 +128,7 @@ def bench_ablation(data, ablations):
 
 
 def trained(preset, flags):
-    """Train a preset in a process of its own; return its events, seconds and peak memory."""
+    """Train a preset in a separate process; return its events, seconds and peak memory."""
     directory = checkpoints_directory(REPOSITORY) / f"bench-{preset}-{os.getpid()}"
     command = [sys.executable, str(REPOSITORY / "train.py"), "--preset", preset, *flags]
     try:
@@ -139,7 +139,7 @@ def trained(preset, flags):
 
 
 def bundled_run(name):
-    """Return the events of a preset's bundled run; none if there is none, or of another config."""
+    """Return the events of a preset's bundled run; none if it is missing or has another config."""
     directory, preset = CHECKPOINTS / BUNDLED.get(name, name), PRESETS[name]
     events = read_events(directory)[0] if (directory / LOG_FILE).exists() else []
     configs = [e["config"] for e in events if e["event"] == "start"]

@@ -13,10 +13,10 @@ def baselines(train_ids, val_ids, vocab_size):
     """Return the validation losses, in nats per character, of three models that only count.
 
     `uniform`: every character is equally likely, so the loss is ln V. `unigram`: the frequency of
-    each character. `bigram`: how often each character follows the one before it, which is what the
-    lecture's bigram model learns. `train_ids` (N,) are counted and `val_ids` (M,) are scored. So
-    that nothing is impossible, each character counts once more, and has one more successor, which
-    is distributed as in the unigram model.
+    each character. `bigram`: the frequency of each character after the one before it, which the
+    lecture's bigram model learns, too. `train_ids` (N,) are counted and `val_ids` (M,) are scored.
+    Smoothing keeps every probability above zero: each character is counted once more, and has one
+    extra successor, distributed as in the unigram model.
     """
     counts = torch.bincount(train_ids, minlength=vocab_size).double() + 1
     unigram = counts / counts.sum()  # (V,)

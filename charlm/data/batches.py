@@ -21,12 +21,12 @@ def batch(ids, batch_size, block_size, seed, step, order="random"):
 
 
 def epoch_starts(length, batch_size, block_size, seed, step):
-    """Return the starts (B,) of a step's windows, in epochs of every window once.
+    """Return the starts (B,) of a step's windows; an epoch contains every window once.
 
     The windows of an epoch do not overlap. Each epoch has its own order and its own offset of up to
     two windows, so that the same character has different contexts in different epochs.
     """
-    room = length - 1  # the last character is only ever a target
+    room = length - 1  # the last character is a target only
     n = max(1, room // block_size - 1)
     counters = range(step * batch_size, (step + 1) * batch_size)
     starts = []

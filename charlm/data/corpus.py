@@ -15,7 +15,7 @@ from charlm.files import write_atomically
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 NAME = "tinyshakespeare"
-TIMEOUT = 10  # seconds of silence from the network
+TIMEOUT = 10  # seconds without data from the network
 MIN_CHARS = 1000
 
 
@@ -105,7 +105,7 @@ def download(target):
         reason = getattr(error, "reason", error)
         raise DataError(f"cannot download Tiny Shakespeare ({reason}); {advice}") from None
     if hashlib.sha256(raw).hexdigest() != SHA256:
-        raise DataError(f"what {URL} sent is not Tiny Shakespeare (wrong SHA-256); {advice}")
+        raise DataError(f"the file at {URL} is not Tiny Shakespeare (wrong SHA-256); {advice}")
     try:
         write_atomically(target, raw)
     except OSError as error:

@@ -14,16 +14,16 @@ from charlm.generation.stream import Stream, context_start
 from charlm.rng import uniform
 
 PREFILL_CHUNK = 64  # characters prefilled between two steps
-PREFILL_SLOT = 0  # of the decoder; streams[i] decodes in slot i + 1
-MAX_ROWS_WITH_DRAFT = 8  # rows of a step, up to which proposals fill it
+PREFILL_SLOT = 0  # of the decoder; decoding[i] uses slot i + 1
+MAX_ROWS_WITH_DRAFT = 8  # proposals fill a step up to this many rows
 
 
 class Batch:
     """The streams that one decoder decodes together.
 
     Streams join at any step and leave when they end or are removed. A stream first waits in
-    `prefilling`: all of its context but the last character is read in the prefill slot, one stream
-    at a time. Then it moves to a slot of its own and to `decoding`.
+    `prefilling`, until the prefill slot has read all of its context but the last character, one
+    stream at a time. Then it moves to its own slot and to `decoding`.
     """
 
     def __init__(self, model, max_streams, draft=None, max_draft_updates=MAX_ROWS_WITH_DRAFT):
@@ -33,9 +33,9 @@ class Batch:
         if draft is None:
             self.draft = NgramDraft(model.config.vocab_size)
         self.block_size = model.config.block_size
-        self.decoding = []  # streams[i] is in slot i + 1
+        self.decoding = []  # decoding[i] is in slot i + 1
         self.prefilling = deque()
-        self._prefilled = 0  # characters of the first one's context
+        self._prefilled = 0  # characters of the first one's context, read so far
         self._settings = {}  # rows per stream -> Settings of all rows
 
     @property
@@ -43,11 +43,11 @@ class Batch:
         return not (self.decoding or self.prefilling)
 
     def add(self, stream):
-        """Let a stream join; it starts to grow once its context is prefilled."""
+        """Add a stream, which grows once its context is prefilled."""
         self.prefilling.append(stream)
 
     def remove(self, stream):
-        """Take a stream out, wherever it is."""
+        """Remove a stream, unless it has left already."""
         if stream in self.decoding:
             self._free_slot(self.decoding.index(stream))
         elif stream in self.prefilling:
@@ -113,7 +113,7 @@ class Batch:
         return self._settings[n]
 
     def _update_draft(self, streams, ids, cdfs):
-        """Store cdfs after accepted and rejected ids alike: both are what the model predicts."""
+        """Store the cdfs after accepted and rejected ids: all are predictions of the model."""
         n = len(ids[0])
         for row, values in enumerate(cdfs[: self.max_draft_updates].tolist()):
             i, j = divmod(row, n)

@@ -1,7 +1,7 @@
 """Matrix products that round a row the same way, however many rows are computed with it.
 
-A text must not depend on the texts beside it. Everything else in a decoding step treats each row by
-itself, but the rounding of a matrix product may depend on the number of rows. Where it does,
+A text must not depend on the texts beside it. All other operations of a decoding step treat rows
+separately, but the rounding of a matrix product may depend on the number of rows. Where it does,
 products are computed in tiles of a fixed number of rows.
 """
 

@@ -1,8 +1,8 @@
 """A model prepared for decoding: folded weights, and a slot with a cache for each stream.
 
 In a step, neighbouring slots each read the next n characters of their stream. The logits after a
-character have the same bits whatever is read with it, so a text is the same alone and in a crowd,
-prefilled at once or in chunks. See batch_invariance.py for how.
+character have the same bits whatever else the step reads, so a text is the same alone and in a
+batch, prefilled at once or in chunks. See batch_invariance.py.
 
 Shapes as in decoder_layers.py; V = vocab_size.
 """
@@ -35,13 +35,13 @@ def make_decoder(model):
 
 
 class BigramDecoder:
-    """The decoder of a table. The last character decides alone, so nothing is cached."""
+    """The decoder of a table. The logits depend on the last character only: no cache."""
 
     def __init__(self, model):
         self.table = model.table.weight.detach()
 
     def reserve(self, slots):
-        """Provide slots 0 to `slots` - 1 at least. Those that exist keep their caches."""
+        """Allocate slots 0 to `slots` - 1 at least. Existing slots keep their caches."""
 
     def reset(self, slot):
         """Clear the cache of a slot."""
@@ -58,7 +58,7 @@ class BigramDecoder:
         return self.table[torch.tensor(ids, device=self.table.device)].float()
 
     def accept(self, counts):
-        """Keep the first counts[i] of the characters that the i-th slot of the step read."""
+        """Accept the first counts[i] characters that the i-th slot of the step read."""
 
 
 class GPTDecoder:
@@ -127,14 +127,14 @@ class GPTDecoder:
             layer.accept(counts)
 
     def _embed(self, first, ids, starts):
-        """Return what enters the first layer (R', C), the StepRows, and the rotary angles."""
+        """Return the input of the first layer (R', C), the StepRows, and the rotary angles."""
         S, n, device = len(ids), len(ids[0]), self.mask.device
         R = S * n
         padding = [0] * (padded_size(R) - R)
         positions = [start + i for start in starts for i in range(n)]
         keys = -(-(max(positions) + 1) // KEY_BUCKET) * KEY_BUCKET
         positions = torch.tensor(positions + padding, device=device)
-        ids = torch.tensor([i for line in ids for i in line] + padding, device=device)
+        ids = torch.tensor([i for row in ids for i in row] + padding, device=device)
         x = F.embedding(ids, self.embedding)
         if self.position is not None:
             x = self.norm_embd(x + self.position[positions])

@@ -1,8 +1,8 @@
 """The blocks of a GPT folded for decoding: few operations per step, and a cache per slot.
 
-A small network spends its time on calling operations. So query, key and value are one product, as
-are the gates and the value of a convolution, and the weight of a norm is multiplied into the linear
-layers after it.
+A small network spends most of its time launching operations. So query, key and value are one
+product, as are the gates and the value of a convolution, and the weight of a norm is multiplied
+into the linear layers after it.
 
 Shapes: S slots that read n characters each make R = S n rows; C = n_embd, H = n_head, D = C / H,
 T = block_size.
@@ -24,7 +24,7 @@ class StepRows(NamedTuple):
     n: int
     slots: torch.Tensor  # (R,)
     positions: torch.Tensor  # (R,)
-    mask: torch.Tensor  # (S, 1, n, K), added to the logits: -inf at keys that a query must not see
+    mask: torch.Tensor  # (S, 1, n, K), added to the logits: -inf at keys after the query
 
 
 class Layer:
@@ -59,7 +59,7 @@ class AttentionLayer(Layer):
         self.cache = weight.new_zeros(0, 2, self.H, config.block_size, self.D)
 
     def mix(self, y, rows, angles, normalise):
-        """Map queries, keys and values (R, 3 C) to what each row gathers (R, C)."""
+        """Map queries, keys and values (R, 3 C) to the output of attention (R, C)."""
         first, S, n, slots, positions, mask = rows
         H, D = self.H, self.D
         y = y.unflatten(1, (3, H, D))
@@ -93,7 +93,7 @@ class ConvLayer(Layer):
         self.cache = self.kernel.new_zeros(0, len(self.kernel) - 1, config.n_embd)
 
     def mix(self, y, rows, angles, normalise):
-        """Map gates and values (R, 3 C) to what each row gathers (R, C)."""
+        """Map gates and values (R, 3 C) to the output of the convolution (R, C)."""
         first, S, n = rows[:3]
         gate_in, value, gate_out = y.chunk(3, dim=1)
         self.cached = self.cache[first : first + S]
@@ -104,7 +104,7 @@ class ConvLayer(Layer):
         return y.view(S * n, -1) * gate_out
 
     def accept(self, counts):
-        """Cache the last inputs of each slot, of which it accepted `counts` in the latest step."""
+        """Cache the last inputs of each slot, up to the last one accepted."""
         size = self.cached.size(1)
         if len(set(counts)) == 1:
             self.cached.copy_(self.inputs[:, counts[0] : counts[0] + size])
@@ -114,7 +114,7 @@ class ConvLayer(Layer):
 
 
 def rmsnorm(x):
-    """x over its length: RMSNorm without its weight, and smaller by the square root of the size."""
+    """Return x over its length: RMSNorm without its weight, over the square root of the size."""
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.hypot(length, rmsnorm_epsilon(x.size(-1)))
 
@@ -125,7 +125,7 @@ def rmsnorm_epsilon(size, eps=1e-6):
 
 
 def layernorm(x):
-    """LayerNorm without its weight and bias."""
+    """Return LayerNorm of x, without its weight and bias."""
     return F.layer_norm(x, x.shape[-1:])
 
 

@@ -19,7 +19,7 @@ IDLE_SECONDS = 30  # without a stream, after which the thread ends; the next str
 QUIET_SECONDS = 2  # without a stream, after which the draft is warmed up
 BURST_SECONDS = 0.04  # of work between two pauses, while others need the processor
 PAUSE_RATIO = 3  # seconds of pause per second of work
-POLL_SECONDS = 0.2  # between looks at whether the program still runs
+POLL_SECONDS = 0.2  # between checks that the program still runs
 
 
 class Engine:
@@ -40,7 +40,7 @@ class Engine:
         self._changed = threading.Condition()  # guards the scheduler and the thread
 
     def submit(self, ids, config, client=None):
-        """Start to continue `ids`; return the Stream, whose ids grow until it has ended.
+        """Queue a stream that continues `ids`; return it. Its ids grow until it has ended.
 
         Raises AdmissionError, and ValueError for ids outside the vocabulary.
         """
@@ -62,12 +62,12 @@ class Engine:
             return self.scheduler.queue_position(stream)
 
     def __len__(self):
-        """The number of streams that run or wait."""
+        """Return the number of streams that run or wait."""
         with self._changed:
             return len(self.scheduler)
 
     def _run(self):
-        """Generate until no stream has come for IDLE_SECONDS."""
+        """Generate until no stream has been submitted for IDLE_SECONDS."""
         burst = 0.0  # seconds
         try:
             self._batch = self._new_batch()
@@ -79,7 +79,7 @@ class Engine:
                     if self.should_yield():
                         time.sleep(PAUSE_RATIO * burst)
                     burst = 0.0
-        except BaseException as error:  # clients wait for their streams, whatever happened
+        except BaseException as error:  # or clients would wait for their streams forever
             with self._changed:
                 for stream in self.scheduler.clear():
                     stream.error = error
@@ -87,7 +87,7 @@ class Engine:
             raise
 
     def _schedule(self):
-        """Wait for work and let streams leave and join the batch; False to end the thread."""
+        """Wait for work and update the batch; return False to end the thread."""
         with self._changed:
             while not len(self.scheduler) and main_thread_is_alive():
                 quiet = time.monotonic() - self._last_busy
@@ -112,7 +112,7 @@ class Engine:
         try:
             if self.scheduler.running:
                 self._batch.step()
-            elif self._warm_up and next(self._warm_up, self) is self:
+            elif self._warm_up and next(self._warm_up, "done") == "done":
                 self._warm_up = None
         except Exception:
             traceback.print_exc()
@@ -137,5 +137,5 @@ class Engine:
 
 
 def main_thread_is_alive():
-    """Whether the program still runs: torch must not be cut off in the middle of an operation."""
+    """Return whether the program still runs. Its exit must not interrupt a torch operation."""
     return threading.main_thread().is_alive()

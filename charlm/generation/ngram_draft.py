@@ -49,7 +49,7 @@ class NgramDraft:
 
 
 def accepted_length(ids, chosen):
-    """Return how many of the `chosen` ids are valid, given what was read to choose them.
+    """Return how many of the `chosen` ids are valid.
 
     `ids` (n) are the last character and n - 1 proposals; chosen[i] follows ids[i]. A wrong proposal
     invalidates every choice after it.

@@ -3,8 +3,8 @@
     logits -> scale -> keep_top_k -> keep_top_p -> keep_min_p -> softmax -> cdf -> sample_from_cdf
 
 The first four take and return logits (B, V) float32 and keep at least the likeliest character of
-each row. A setting is one number for all rows or a tensor (B, 1) with one per row; 0 is off. The
-result for a row does not depend on the other rows.
+each row. A setting is one number for all rows or a tensor (B, 1) with one per row. 0 turns top-k,
+top-p or min-p off; temperature 0 is greedy. A row's result does not depend on the other rows.
 
 Sources: Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p), Nguyen et al. 2024 (min-p).
 """
@@ -18,16 +18,16 @@ SETTINGS = ("temperature", "top_k", "top_p", "min_p")
 
 @dataclass(frozen=True)
 class Settings:
-    """The sampler settings of several rows, each a tensor (B, 1), or 0 if it is off for all."""
+    """The sampler settings of several rows, each a tensor (B, 1), or 0 if it is 0 for all."""
 
-    temperature: torch.Tensor
-    top_k: torch.Tensor
-    top_p: torch.Tensor
-    min_p: torch.Tensor
+    temperature: torch.Tensor | int
+    top_k: torch.Tensor | int
+    top_p: torch.Tensor | int
+    min_p: torch.Tensor | int
 
     @classmethod
     def of(cls, configs):
-        """Stack the settings of a SampleConfig per row."""
+        """Stack the settings of SampleConfigs, one per row."""
         columns = ([getattr(config, name) for config in configs] for name in SETTINGS)
         return cls(*(torch.tensor(c).unsqueeze(1) if any(c) else 0 for c in columns))
 
@@ -49,13 +49,13 @@ def scale(logits, temperature):
     temperature = torch.as_tensor(temperature)
     best = logits.argmax(dim=-1, keepdim=True)
     greedy = torch.full_like(logits, -torch.inf).scatter(-1, best, 0.0)
-    # relative to the maximum, so that a tiny temperature overflows nowhere
+    # relative to the maximum, so that a tiny temperature cannot overflow
     scaled = (logits - logits.gather(-1, best)) / temperature.clamp(min=1e-6)
     return torch.where(temperature > 0, scaled, greedy)
 
 
 def keep_top_k(logits, k):
-    """Mask all but the k largest logits of each row; k >= V keeps everything."""
+    """Mask all but the k largest logits of each row, and ties; k >= V keeps everything."""
     if is_off(k):
         return logits
     k, V = torch.as_tensor(k), logits.size(-1)
@@ -66,19 +66,19 @@ def keep_top_k(logits, k):
 
 
 def keep_top_p(logits, p):
-    """Mask all but the fewest likeliest characters whose probabilities reach p; 1 keeps all."""
+    """Keep the smallest set of likeliest characters with total probability p; 1 keeps all."""
     if is_off(p):
         return logits
     p = torch.as_tensor(p)
     ordered = logits.softmax(dim=-1).sort(dim=-1, descending=True)
     before = ordered.values.cumsum(dim=-1) - ordered.values  # the mass of likelier characters
-    reached = (before >= p) & (before > 0)  # never true of the likeliest, however small p is
+    reached = before >= p  # never true of the likeliest, for p > 0
     dropped = torch.zeros_like(reached).scatter(-1, ordered.indices, reached & (p > 0) & (p < 1))
     return logits.masked_fill(dropped, -torch.inf)
 
 
 def keep_min_p(logits, p):
-    """Mask characters less likely than p times the likeliest; 1 keeps only the likeliest."""
+    """Mask characters less likely than p times the likeliest; 1 keeps it and its ties alone."""
     if is_off(p):
         return logits
     likeliest = logits.amax(dim=-1, keepdim=True)
@@ -97,7 +97,7 @@ def cdf(probabilities):
     return ends / ends[:, -1:]  # exactly 1 from the last possible character on
 
 
-def sample_from_cdf(cdf, uniforms):
-    """Return the id of each row by inverting its cdf at that row's number in [0, 1): B ids."""
+def sample_from_cdf(cdfs, uniforms):
+    """Return an id per row: the first whose cdf exceeds the row's number in [0, 1)."""
     uniforms = torch.tensor(uniforms, dtype=torch.double).unsqueeze(1)
-    return torch.searchsorted(cdf, uniforms, right=True).squeeze(1).tolist()
+    return torch.searchsorted(cdfs, uniforms, right=True).squeeze(1).tolist()

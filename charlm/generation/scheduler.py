@@ -11,18 +11,19 @@ class AdmissionError(CharlmError):
 
 
 class Changes(NamedTuple):
-    """What `Scheduler.schedule` decided; removals come before additions."""
+    """The decisions of `Scheduler.schedule`; apply removals before additions."""
 
     remove: list  # streams to take out of the batch: ended or preempted
     add: list  # streams to put into the batch
 
 
 class Scheduler:
-    """First come, first served, with time slices while others wait. Not safe to share by itself.
+    """First come, first served, with time slices while others wait. Not thread-safe.
 
     `limits` (see serving/limits.py): up to max_streams run and max_queue wait; a client has up to
-    max_per_visitor of them. While streams wait, one that has had time_slice characters is preempted
-    and goes to the end of the queue. A stream ends max_seconds after its first time slice began.
+    max_per_visitor of them. While streams wait, one that has used up its time slice of time_slice
+    characters is preempted and goes to the end of the queue. A stream ends max_seconds after
+    its first time slice began.
     """
 
     def __init__(self, limits):
@@ -71,7 +72,7 @@ class Scheduler:
         return Changes(removed, added)
 
     def clear(self):
-        """Forget and return all streams."""
+        """Remove and return all streams."""
         streams = self.streams()
         self.waiting, self.running = deque(), []
         return streams

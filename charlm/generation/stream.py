@@ -11,8 +11,8 @@ class Stream:
 
     ids: list
     config: SampleConfig
-    client: object = None  # on whose behalf it is generated
-    error: Exception | None = None  # why it failed
+    client: object = None  # that requested it
+    error: Exception | None = None  # that ended it
     stopped: bool = False  # set by the client to end it at the next step
     context_start: int = 0  # index of the first id that the model sees
     slice_chars: int = 0  # characters generated in this time slice

@@ -10,7 +10,7 @@ class BackgroundPusher:
     """Pushes a run at every Nth save, in a thread. A context manager.
 
     A failed push is retried until it succeeds or the run ends, each time after a longer wait. A
-    push that is requested during another one starts after it, and pushes the files of that time.
+    push that is requested during another one starts after it, with the files as they are then.
     """
 
     def __init__(self, directory, repo_id, private, every, warn):
@@ -27,7 +27,7 @@ class BackgroundPusher:
         return self
 
     def __exit__(self, *_):
-        """Wait for a push that is under way; requested ones are left to the last push."""
+        """Wait for a push that is under way; the final push covers a requested one."""
         self._closed.set()
         self._requested.set()
         if self._every:

@@ -1,4 +1,4 @@
-"""What every use of the Hub shares: timeout, file names, and errors in words."""
+"""The Hub client's timeout, file names and error messages."""
 
 import contextlib
 
@@ -18,10 +18,10 @@ from charlm.models.checkpoint import CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHT
 from charlm.runs.card import CARD_FILE
 from charlm.runs.log import LOG_FILE
 
-TIMEOUT = 60  # seconds of silence; by default, huggingface_hub waits without a limit
+TIMEOUT = 60  # seconds without data; by default, huggingface_hub waits without a limit
 GATED = "it is gated: ask for access on its page, then log in"
 REPO_FILES = {CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, LOG_FILE, CARD_FILE}
-PASSING = {408, 409, 412, 429}  # client errors that another attempt may not meet
+PASSING = {408, 409, 412, 429}  # client errors that may be temporary
 
 
 class HubError(CharlmError):
@@ -36,7 +36,7 @@ class HubError(CharlmError):
 
 
 def describe_error(error):
-    """Return why a request failed, in words."""
+    """Return a message for the user: the reason why a request failed."""
     error = root_cause(error)
     if isinstance(error, LocalTokenNotFoundError):
         return "not logged in: run `hf auth login`, or set HF_TOKEN"
@@ -104,11 +104,11 @@ def is_repo_id(source):
 
 @contextlib.contextmanager
 def raise_as_hub_error(failure):
-    """Raise any error but a CharlmError as HubError: `failure`, and why."""
+    """Raise any error but a CharlmError as HubError, whose message is `failure` and the reason."""
     try:
         yield
     except CharlmError:
         raise
-    except Exception as error:  # the errors of the client's HTTP library are many
+    except Exception as error:  # the client's HTTP library raises many kinds
         message = f"{failure}: {describe_error(error)}"
         raise HubError(message, is_permanent(error)) from None

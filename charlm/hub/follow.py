@@ -17,7 +17,7 @@ SOURCE = re.compile(r"([^@\s]+?)(?:@([\w.-]+))?")
 class HubFollowers:
     """The Hub models of a page by their source, "user/repo" or "user/repo@revision".
 
-    A source without a revision is kept at the latest one. All methods are thread-safe.
+    A source without a revision follows the latest one. All methods are thread-safe.
     """
 
     def __init__(self):
@@ -67,7 +67,7 @@ class HubFollowers:
         return follower.pulled
 
     def use(self, source):
-        """Do what `get` does, mark the model as used, and check for a new revision."""
+        """Return the PulledModel as `get` does, mark it as used, and check for a new revision."""
         pulled = self.get(source)
         with self._lock:
             if follower := self._followers.pop(source, None):
@@ -115,7 +115,7 @@ class Follower:
             self.pulled = pull(*parse_source(self.source), MAX_BYTES, self.public)
             self.error = ""
         except HubError as error:
-            self.error = str(error)  # the model pulled before stays
+            self.error = str(error)  # the last pulled revision stays available
         finally:
             self.checked.set()
 

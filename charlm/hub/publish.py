@@ -12,7 +12,7 @@ from charlm.hub.push import RETRY_WAITS, push
 def publish(directory, repo_id, private):
     """Push a run that is over; returns whether it succeeded, and prints the result.
 
-    On a failure it prints the command that pushes the run later. Ctrl-C and SIGTERM give up.
+    On a failure it prints the command that pushes the run later. Ctrl-C and SIGTERM cancel it.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -30,8 +30,8 @@ def publish(directory, repo_id, private):
 def push_with_retries(directory, repo_id, private):
     """Push, again after each of RETRY_WAITS; returns the URL of the repository.
 
-    Prints each failure and the wait. Raises HubError after the last attempt, or at once if another
-    attempt would fail, too; and CharlmError if the directory is damaged.
+    Prints each failure and the wait. Raises HubError after the last attempt, or at once for a
+    permanent failure, and CharlmError if the directory is damaged.
     """
     for wait in RETRY_WAITS:
         try:

@@ -1,4 +1,4 @@
-"""Pull models from the Hub at exact revisions, and find them again without it."""
+"""Pull models from the Hub at exact revisions, and find cached ones without a network."""
 
 import contextlib
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from charlm.files import write_atomically
 from charlm.hub.client import GATED, REPO_FILES, HubError, describe_error, is_repo_id
 from charlm.models import checkpoint
 
-METADATA_TIMEOUT = 5  # seconds to wait for an answer that has no file in it
+METADATA_TIMEOUT = 5  # seconds to wait for a response without a file
 REQUIRED = {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.TOKENIZER}
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -112,7 +112,7 @@ def download(repo_id, sha, files, public=False):
 def cache_revision(pulled, revision):
     """Store which commit a branch or tag points to in the Hub's cache, for `find_cached`."""
     ref = pulled.directory.parent.parent / "refs" / revision
-    with contextlib.suppress(OSError):  # the cache is read-only: it is only a cache
+    with contextlib.suppress(OSError):  # a read-only cache: works without the entry
         if revision != pulled.revision:
             write_atomically(ref, pulled.revision.encode())
 

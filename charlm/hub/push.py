@@ -30,8 +30,8 @@ def push(directory, repo_id=None, private=None, message=None):
     """Push a model directory to the Hub in one commit; returns the URL of the repository.
 
     `repo_id`: "user/name"; None: the logged-in user and the directory's name. The repository is
-    made if it does not exist, with the visibility `private`. Raises HubError, or CharlmError if the
-    directory is damaged.
+    created if it does not exist, with the visibility `private`. Raises HubError, or CharlmError if
+    the directory is damaged.
     """
     directory = Path(directory)
     with tempfile.TemporaryDirectory() as folder, raise_as_hub_error(f"cannot push {directory}"):
@@ -50,7 +50,7 @@ def export_model(directory, folder, repo_id):
     """Write the files of a repository, REPO_FILES, to `folder` from a model directory.
 
     The weights and config are in transformers' format if it has such a network. The resume state
-    and the snapshots stay behind.
+    and the snapshots are not exported.
     """
     description = load_description(directory)
     tensors = read_tensors(directory / WEIGHTS)

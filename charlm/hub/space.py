@@ -20,7 +20,7 @@ NEVER_DELETED = {README, ".gitattributes"}
 
 
 def deploy(repository, space_id=None, model=None, private=None):
-    """Make a Space that serves this page, or update it in one commit; returns its URL.
+    """Create a Space that serves this page, or update it in one commit; returns its URL.
 
     `repository`: the directory of app.py. `space_id`: "user/name"; None: the logged-in user's
     `charlm`. `model`: the model it starts with, a bundled model's directory or a Hub repository;

@@ -12,8 +12,8 @@ TOP_CHARS = 5  # likeliest characters that a score lists at each position
 def score(model, tokenizer, text):
     """Return the surprise of a model at each character of `text`, in bits, as plain JSON values.
 
-    `text`: one or more characters of the tokenizer. The first one is predicted from the tokenizer's
-    start character. The value is {"bits_per_char": mean, "chars": [{"char": c, "bits": -log2 p(c),
+    `text`: one or more known characters. The first one is predicted from the tokenizer's start
+    character. The value is {"bits_per_char": mean, "chars": [{"char": c, "bits": -log2 p(c),
     "top": [[char, probability], ...]}, ...]}; `top` lists the TOP_CHARS likeliest characters.
     """
     ids = tokenizer.encode(tokenizer.start_char + text)
@@ -38,8 +38,8 @@ def score(model, tokenizer, text):
 def log_probabilities(model, ids):
     """Yield the log-probabilities, in nats, of the id after each of `ids` except the last.
 
-    N + 1 ids give N rows, in parts of (n, V): all of them together would not fit in memory for a
-    long text in a large alphabet. Each row sees the context that decoding would.
+    N + 1 ids give N rows, in parts of (n, V): the rows of a long text in a large alphabet would not
+    fit in memory at once. Each row has the same context as in decoding.
     """
     block_size, n = model.config.block_size, len(ids) - 1
     device = next(model.parameters()).device

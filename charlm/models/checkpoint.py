@@ -1,7 +1,7 @@
 """A model directory: the weights, config and tokenizer that loading a model needs.
 
-Every file is replaced whole, so that a reader or a crash never meets half of one. The files that a
-run adds, its log, model card and resume state, are those of charlm.runs.
+Files are written atomically, so readers never see a partial one, even after a crash. charlm.runs
+adds the log, the model card and the resume state of a run.
 """
 
 import contextlib

@@ -1,18 +1,21 @@
 """GPT: the network of the lecture "Let's build GPT", and today's variant of the same parts.
 
-Read it from the top: attention, feed-forward layer, block, GPT. Most lines are the lecture's; where
-today's network differs, a switch of GPTConfig chooses:
+Read it from the top: attention, feed-forward layer, block, GPT. The structure is the lecture's.
+Where today's network differs, a switch of GPTConfig chooses:
 
     switch            the lecture's (`gpt` preset)        today's (`fast`, `best`)
     position          a learned vector per position       rotary: queries and keys are rotated
     norm              LayerNorm                           RMSNorm
     qk_norm           off                                 queries and keys are normalised
     activation        ReLU                                ReLU squared
-    bias              biases                              none
+    bias              biases in linear layers             none
     attention_every   every block attends                 most blocks convolve (short_conv.py)
     embd_norm         off                                 a norm after the embedding, too
     zero_init         random output layers                output layers start at zero
-    out_norm          a norm before the output layer      the same
+
+Training, evaluation and scoring call `GPT.forward`. Generation does not: generation/decoder.py
+repeats it with a cache. The lecture's loss is in training/evaluation.py, its `generate` in
+generation/batch.py.
 
 Shapes: B rows, T characters, C = n_embd channels, H = n_head heads of size D = C / H, V characters
 in the vocabulary.
@@ -71,7 +74,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers around a nonlinearity, applied to each character by itself."""
+    """Two linear layers around a nonlinearity, applied to each character separately."""
 
     def __init__(self, config):
         super().__init__()
@@ -88,6 +91,7 @@ def relu2(x):
     return F.relu(x) * x
 
 
+# generation/decoder.py and models/transformers_format.py implement these, too
 ACTIVATIONS = {"relu": F.relu, "relu2": relu2}
 
 
@@ -149,30 +153,32 @@ class GPT(Pretrained, nn.Module):
         else:
             rotary = self.cos[:T], self.sin[:T]
         x = self.norm_embd(x)
-        mask, seeds = self.mask[:T, :T], self.dropout_seeds(ids, seeds)
+        mask, layer_seeds = self.mask[:T, :T], self.dropout_seeds(ids, seeds)
         for layer, block in enumerate(self.blocks):
-            x = block(x, mask, rotary, seeds[layer])
+            x = block(x, mask, rotary, layer_seeds[layer])
         return self.head(self.norm_out(x)).float()
 
     def dropout_seeds(self, ids, seeds):
-        """Derive a seed for each dropout of each row: (n_layer, 3, B), or Nones to drop nothing."""
+        """Derive a seed for each dropout of each row: (n_layer, 3, B), or None for no dropout."""
         if not (self.training and self.config.dropout):
             return [NO_DROPOUT] * self.config.n_layer
         if seeds is None:
             seeds = torch.randint(-(2**31), 2**31, ids.shape[:1], dtype=torch.int32)
-        places = torch.arange(3 * self.config.n_layer, dtype=torch.int32, device=ids.device)
-        return mix_bits(mix_bits(places).view(-1, 3, 1) ^ seeds.to(ids.device))
+        indices = torch.arange(3 * self.config.n_layer, dtype=torch.int32, device=ids.device)
+        return mix_bits(mix_bits(indices).view(-1, 3, 1) ^ seeds.to(ids.device))
 
     def zero_output_layers(self):
-        """Zero the last layer of each branch, so that every block starts as the identity."""
-        branches = [(block.mixer.proj, block.feed_forward.down) for block in self.blocks]
-        for layer in (*sum(branches, ()), self.head):
+        """Let every block start as the identity, and the model as a uniform guess."""
+        outputs = [self.head]
+        for block in self.blocks:
+            outputs += [block.mixer.proj, block.feed_forward.down]
+        for layer in outputs:
             for p in layer.parameters():
                 nn.init.zeros_(p)
 
 
 def make_norm(config, size):
-    """The norm that the config names, over the last dimension of this size."""
+    """Return the norm that the config names, over a last dimension of `size`."""
     if config.norm == "layernorm":
         return nn.LayerNorm(size)
     return nn.RMSNorm(size, eps=1e-6)

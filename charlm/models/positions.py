@@ -13,7 +13,8 @@ def rotary_angles(block_size, head_size, base=10000.0):
 def rotate(x, cos, sin):
     """Rotate each pair (i, i + D/2) of the channels of x (B, H, T, D) by its angle.
 
-    The dot product of a query and a key rotated like this depends only on their distance.
+    The dot product of a query and a key rotated like this depends on their positions only
+    through the distance between them.
     """
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin

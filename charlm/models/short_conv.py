@@ -1,8 +1,8 @@
-"""Gated short convolution: what most blocks of today's network do instead of attending.
+"""Gated short convolution, which replaces attention in most blocks of today's network.
 
-Most of what predicts a character stands right before it. Attention has to learn to look there. A
-convolution over the last few characters looks nowhere else, and its cost per character does not
-grow with the context. Source: Liquid AI 2025 (LFM2).
+The characters right before a character predict it best. Attention has to learn to attend to them. A
+convolution over the last few characters sees nothing else, and its cost per character does not grow
+with the context. Source: Liquid AI 2025 (LFM2).
 """
 
 import torch
@@ -19,12 +19,12 @@ class ShortConv(nn.Module):
         self.gate_in = nn.Linear(C, C, bias=False)
         self.gate_out = nn.Linear(C, C, bias=False)
         self.value = nn.Linear(C, C, bias=False)
-        self.kernel = nn.Parameter(torch.empty(C, 1, self.size))  # one filter per channel
+        self.kernel = nn.Parameter(torch.empty(C, 1, self.size))  # a depthwise filter
         nn.init.uniform_(self.kernel, -(self.size**-0.5), self.size**-0.5)
         self.proj = nn.Linear(C, C, bias=False)
 
     def forward(self, x, mask, rotary, seed):
-        """(B, T, C) to (B, T, C). The other arguments are Attention's; nothing here needs them."""
+        """(B, T, C) to (B, T, C). The other arguments are Attention's and unused."""
         T = x.size(1)
         x, gate = self.gate_in(x) * self.value(x), self.gate_out(x)
         x = F.pad(x, (0, 0, self.size - 1, 0))  # zeros before the first character

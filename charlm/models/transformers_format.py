@@ -38,7 +38,7 @@ GPT2_LINEAR = {  # GPT-2 stores these transposed, (in, out)
 
 
 class ConvertError(CharlmError):
-    """Why transformers cannot load a model."""
+    """transformers has no network for a model; the message gives the reason."""
 
 
 def family(config):
@@ -55,7 +55,7 @@ def family(config):
 
 
 def convert_if_possible(kind, config, tensors):
-    """Do what to_transformers does, or leave a model that it cannot convert as it is.
+    """Call to_transformers, or return a model that it cannot convert unchanged.
 
     Returns (config, fields, state dict); for a model that is not converted, `fields` is empty.
     """

@@ -1,4 +1,4 @@
-"""The model card, README.md: what a model is, how to load it, its losses, options and limits."""
+"""The model card, README.md: an introduction, a sample, usage, losses, options and limits."""
 
 import json
 import textwrap
@@ -11,7 +11,7 @@ from charlm.models.checkpoint import count_parameters, load_description
 from charlm.runs.log import LOG_FILE, read_events
 
 CARD_FILE = "README.md"
-REFERENCES = {  # how the card names the losses of reference_losses
+REFERENCES = {  # descriptions of the losses of reference_losses
     "uniform": "a uniform distribution",
     "unigram": "character frequencies",
     "bigram": "counted pairs of characters",
@@ -115,7 +115,7 @@ def introduction(name, description, parameters, evaluations):
 
 
 def sample(events):
-    """Return the latest sample, indented, so that Markdown shows it as it is."""
+    """Return the latest sample, indented, so that Markdown shows it verbatim."""
     texts = [event["text"] for event in events if event["event"] == "sample"]
     if not texts or not texts[-1].strip():
         return ""

@@ -42,6 +42,6 @@ def save_run(directory, trainer, log, data_path):
 
 
 def remove_temporary_files(directory):
-    """Remove files that a killed process left half-written. Only for the process that trains."""
+    """Remove files that a killed process left half-written. Call it while the log is locked."""
     for temporary in directory.rglob(".*.tmp"):
         temporary.unlink()

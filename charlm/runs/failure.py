@@ -1,4 +1,4 @@
-"""Why a run failed, in words for the user."""
+"""Messages for the user about the errors that end a run."""
 
 from charlm.errors import CharlmError
 from charlm.training.distributed import ProcessLost

@@ -1,4 +1,4 @@
-"""The names of runs: which exist, which are free, and which are allowed."""
+"""The names of runs: existing, free and allowed ones."""
 
 import contextlib
 import itertools
@@ -45,7 +45,7 @@ def newest_name(checkpoints, preset):
 
 
 def check_name(name):
-    """Raise ConfigError unless `name` is allowed, so that no user input becomes another path."""
+    """Raise ConfigError unless `name` is allowed, so that user input cannot form a path."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r} cannot be a run's name; use up to 64 of a-z, 0-9, '-', '_' and '.',"

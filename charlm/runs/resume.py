@@ -1,7 +1,7 @@
 """The resume state of a run: resume/ in its directory, from which training continues.
 
-`state.json` names a safetensors file with the trainer's tensors. Replacing that small file is the
-one step that makes a new state current, so an interrupted save leaves the previous state whole.
+`state.json` names a safetensors file with the trainer's tensors. Replacing `state.json` makes a new
+state current, so an interrupted save leaves the previous state intact.
 """
 
 import json
@@ -19,9 +19,9 @@ FOLDER, STATE_FILE = "resume", "state.json"
 
 @dataclass(frozen=True)
 class ResumeState:
-    """What a run needs to continue, besides its model directory."""
+    """The state that a run needs to continue, besides its model directory."""
 
-    state: TrainerState | None  # None before the first step
+    state: TrainerState | None  # None until the first save
     log_size: int  # bytes of run.jsonl when it was saved
     data_path: str | None  # of the text; None if it is the default one
 
@@ -36,6 +36,7 @@ def save_resume_state(directory, resume):
     parts = {
         "step": state.step if state else 0,
         "time": state.time if state else 0.0,
+        "evaluated": bool(state and state.evaluated),
         "tensors": file and file.name,
         "log_size": resume.log_size,
         "data_path": resume.data_path,
@@ -56,7 +57,8 @@ def load_resume_state(directory):
         parts, state = json.loads(text), None
         if parts["tensors"]:
             tensors = read_tensors(path.with_name(Path(parts["tensors"]).name))
-            state = TrainerState(int(parts["step"]), float(parts["time"]), tensors)
+            evaluated = bool(parts.get("evaluated", True))  # older files lack it
+            state = TrainerState(int(parts["step"]), float(parts["time"]), tensors, evaluated)
         return ResumeState(state, int(parts["log_size"]), parts["data_path"])
 
     return parse_file(path, from_json)

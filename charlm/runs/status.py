@@ -44,7 +44,7 @@ def read_status(directory, running=None):
     is locked. Raises CharlmError if the directory has no run or its files are damaged.
     """
     directory = Path(directory)
-    locked = is_log_locked(directory)  # before the log is read, so that an end in between is seen
+    locked = is_log_locked(directory)  # first, so that an end event in between is read
     try:
         events = read_last_events(directory)
     except OSError:
@@ -92,7 +92,7 @@ def poll_events(directory, cursor=0):
     Raises ConfigError for an invalid cursor, and CharlmError if the log is damaged.
     """
     valid = isinstance(cursor, int) and 0 <= cursor < 2**63
-    require(valid, "cursor", cursor, "0, or what was given before")
+    require(valid, "cursor", cursor, "0, or a cursor returned before")
     try:
         return read_events(directory, cursor, MAX_BYTES)
     except FileNotFoundError:  # the run has not started

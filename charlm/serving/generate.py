@@ -68,7 +68,7 @@ def check_text_length(name, text):
 async def generate(library, prompt, model, config, client=None, stop_requested=lambda: False):
     """Yield the Progress of a text that continues `prompt`; the last one is done.
 
-    `model`: its name in the Library. `client`: whose streams max_per_visitor counts. The text
+    `model`: its name in the Library. `client`: max_per_visitor bounds its streams. The text
     ends early when stop_requested() returns true or the caller closes the generator.
 
     Raises CharlmError if the prompt is too long, the model is unknown or damaged, or the limits

@@ -1,7 +1,7 @@
 """A run requested on the page, as files: `.jobs/<name>/` beside the run directories.
 
-`job.json` is the Job, `text/` holds the text to learn, `output.txt` what its train.py printed. The
-files survive a restart of the app.
+`job.json` is the Job, `text/` holds the text to train on, `output.txt` the output of its train.py.
+The files survive a restart of the app.
 """
 
 import json
@@ -15,7 +15,7 @@ JOB_FILE, OUTPUT_FILE = "job.json", "output.txt"
 
 @dataclass(frozen=True)
 class Job:
-    """job.json: what was requested, and the process that executes it."""
+    """job.json: the request, and the process that executes it."""
 
     name: str  # of the run
     arguments: list  # of train.py
@@ -26,7 +26,7 @@ class Job:
     pid: int | None = None  # of train.py, once it has been started
     started: float = 0.0  # Unix time of that start; 0: never
     paused: bool = False
-    stopping: bool = False  # a stop was requested; a second one would end it without saving
+    stopping: bool = False  # a stop was requested; a second would end it without saving
 
 
 def load_job(folder):
@@ -45,7 +45,7 @@ def save_job(folder, job):
 
 
 def save_text(folder, name, raw):
-    """Write the text that a run learns and resumes with; return its path.
+    """Write the text that a run trains on, now and when resumed; return its path.
 
     A run directory that refers to this path belongs to the job: see `owns_run`.
     """
@@ -55,10 +55,10 @@ def save_text(folder, name, raw):
 
 
 def owns_run(folder, directory):
-    """Whether a run directory was made for the job in `folder`, not for another of that name."""
+    """Return whether a run directory was created for the job in `folder`."""
     try:
-        note = json.loads((directory / "resume" / "state.json").read_bytes())
-        return Path(note["data_path"]).is_relative_to(folder.resolve())
+        state = json.loads((directory / "resume" / "state.json").read_bytes())
+        return Path(state["data_path"]).is_relative_to(folder.resolve())
     except (OSError, ValueError, TypeError, KeyError):
         return False
 

@@ -1,7 +1,7 @@
 """The queue of training runs requested on the page: it starts one `train.py` at a time.
 
-job_state.py decides, job_store.py keeps the files, process.py handles processes; this module
-executes. An app that restarts finds its runs still running and the queue complete.
+job_state.py makes the decisions, which this module executes; job_store.py stores the files, and
+process.py handles processes. Runs and the queue survive a restart of the app.
 """
 
 import contextlib
@@ -43,8 +43,8 @@ EVALUATIONS = 5  # of a run, besides the one at its start
 class JobQueue:
     """The runs requested on the page that serves the model directories in `directory`.
 
-    Safe to use from any thread and process. Methods that change something raise JobError if they
-    cannot; all raise CharlmError for a name that is not a run's.
+    Safe to use from any thread and process. Methods that change a run raise JobError if the change
+    is not possible now; all raise CharlmError for an unknown name.
     """
 
     def __init__(self, directory, limits, trainer=None):
@@ -53,11 +53,11 @@ class JobQueue:
         self.trainer = trainer or self.directory.parent / "train.py"
         self.store = JobStore(self.directory)
         self._children = {}  # name -> Popen, of the trainers that this process started
-        # the last is why no job can be started at present
+        # _problem: the reason why no job can be started at present
         self._guard, self._worker, self._problem = threading.RLock(), None, ""
 
     def names(self):
-        """Return the names of all runs, requested here or not, the latest changed first."""
+        """Return the names of all runs, requested here or not, most recently changed first."""
         started = list_runs(self.directory)
         not_started = [job.name for job in self.store.all() if job.name not in started]
         return not_started[::-1] + started
@@ -74,7 +74,7 @@ class JobQueue:
         return poll_events(self.directory / name, cursor)
 
     def is_pending(self, name):
-        """Whether a job waits or its process runs."""
+        """Return whether a job waits or its process runs."""
         job = self.store.get(name)
         return job is not None and (job.waiting or self._is_alive(job))
 
@@ -86,7 +86,7 @@ class JobQueue:
         return job_state.allowed_actions(self._observe(job, status), CAN_PAUSE)
 
     def check(self, preset="fast", name="", text="", **options):
-        """Return the Preset that `start` would train; raise what it would. Fetches nothing."""
+        """Return the Preset that `start` would train, or raise its errors; fetches no text."""
         if self.limits.training == "off":
             raise JobError(OFF)
         if name:
@@ -96,16 +96,16 @@ class JobQueue:
         return allowed_preset(preset, text, options, self.limits)
 
     def start(self, preset="fast", name="", text="", **options):
-        """Queue a run; return its name, which is made from the preset's if none is given.
+        """Queue a run; return its name, derived from the preset's if none is given.
 
-        `text`: the text to learn; "" is Tiny Shakespeare. `options`: some of limits.OPTIONS. Raises
-        ConfigError, DataError or JobError for what train.py or the limits would refuse.
+        `text`: the text to train on; "" is Tiny Shakespeare. `options`: some of limits.OPTIONS.
+        Raises ConfigError, DataError or JobError if train.py or the limits would refuse the run.
         """
-        plan = self.check(preset, name, text, **options)
+        chosen = self.check(preset, name, text, **options)
         corpus = None if text else load_corpus()
         if corpus:
-            check_text(plan, corpus, self.limits)
-        flags = {"preset": preset, "eval_interval": -(-plan.training.steps // EVALUATIONS)}
+            check_text(chosen, corpus, self.limits)
+        flags = {"preset": preset, "eval_interval": -(-chosen.training.steps // EVALUATIONS)}
         flags |= {"time_limit": self.limits.max_minutes} | options
         with self._exclusive():
             self.check(preset, name, **options)  # again: another may have taken the name meanwhile
@@ -117,7 +117,7 @@ class JobQueue:
             path = save_text(self.store.folder / run, text_name, raw.encode("utf-8", "replace"))
             flags |= {"name": run, "data": path}
             arguments = [f"--{flag.replace('_', '-')}={value}" for flag, value in flags.items()]
-            self.store.save(Job(run, arguments, bool(name), plan.training.steps, time.time()))
+            self.store.save(Job(run, arguments, bool(name), chosen.training.steps, time.time()))
         self.start_worker()
         return run
 
@@ -134,7 +134,7 @@ class JobQueue:
         self.start_worker()
 
     def pause(self, name):
-        """Suspend the process of a run, which stays in memory and keeps its place for a while."""
+        """Suspend the process of a run. It stays in memory, and others wait up to MAX_PAUSE."""
         with self._exclusive():
             job = self._job_that_allows(name, "pause")
             self.store.save(replace(job, paused=True, since=time.time()))
@@ -142,10 +142,10 @@ class JobQueue:
         self.start_worker()
 
     def stop(self, name, wait=STOP_WAIT):
-        """Take a run out of the queue, or let it save and end.
+        """Remove a run from the queue, or request that it save and end.
 
-        Returns its state when it has ended, or after `wait` seconds. A run that had not started
-        leaves nothing behind, and its state is "deleted".
+        Returns its state when it has ended, or after `wait` seconds. A run that had not started is
+        deleted, and its state is "deleted".
         """
         with self._exclusive():
             job = self._job_that_allows(name, "stop")
@@ -181,9 +181,9 @@ class JobQueue:
             with self._guard:
                 try:
                     active, self._problem = self._advance(), ""
-                except JobError as error:  # such as a full disk: shown, and tried again
+                except JobError as error:  # such as a full disk: show it and try again
                     active, self._problem = True, str(error)
-                except Exception as error:  # a fault of ours must not stop the queue for good
+                except Exception as error:  # a bug must not stop the queue for good
                     traceback.print_exc()
                     active, self._problem = True, f"it cannot be started: {error!r}"
                 if not active:
@@ -215,7 +215,7 @@ class JobQueue:
             self.store.save(replace(job, pid=process.pid))
         except OSError:
             if process:
-                process.kill()  # nobody could stop it later
+                process.kill()  # without its pid on the disk, it could not be stopped
             self.store.save(replace(job, waiting=True))
             raise
         self._children[job.name] = process
@@ -229,7 +229,7 @@ class JobQueue:
         return self.store.save(replace(job, stopping=True, paused=False))
 
     def _is_alive(self, job):
-        """Whether the process of a job runs or is being started."""
+        """Return whether the process of a job runs or is being started."""
         child = self._children.get(job.name)
         if child and child.pid == job.pid:
             return child.poll() is None

@@ -5,9 +5,9 @@
                            v    |
                            paused
 
-A job that has ended can be resumed: it waits again. Two states are not its own: `exiting`, while a
-process whose log has ended has yet to exit, and `occupied`, while a process that this page did not
-start trains the run, as in a terminal.
+A job that has ended can be resumed: it waits again. There are two more states: `exiting`, from the
+end event in the log until the process exits, and `occupied`, while a process that this page did not
+start, as in a terminal, trains the run.
 """
 
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class JobError(CharlmError):
 
 @dataclass(frozen=True)
 class Activity:
-    """A job and whether any process works on it, at one moment."""
+    """A job, and whether a process trains it, at one moment."""
 
     job: Job
     alive: bool  # its process runs or is being started
@@ -51,9 +51,9 @@ class Activity:
 class Observed(Activity):
     """An Activity and the state of the run."""
 
-    run: Status  # what the run directory says, or what visitors see of it
+    run: Status  # from the run directory, or as visitors see it
     begun: bool  # its process has written to the log
-    resumable: bool  # there is a state to resume from
+    resumable: bool  # it has a resume state
 
 
 def state_of(observed):
@@ -73,7 +73,7 @@ def state_of(observed):
 
 
 def allowed_actions(observed, can_pause=True):
-    """Return the allowed ones of pause, resume, stop and delete."""
+    """Return the allowed actions among pause, resume, stop and delete."""
     state = state_of(observed)
     actions = set(ACTIONS[state])
     if not can_pause:
@@ -84,9 +84,9 @@ def allowed_actions(observed, can_pause=True):
 
 
 def visible_status(observed, queue_position=None, problem="", failure=""):
-    """Return the Status to show: that of the run directory, corrected by what the queue knows.
+    """Return the Status to show: that of the run directory, corrected by the queue.
 
-    `problem`: why no job can be started at present. `failure`: what the process printed last.
+    `problem`: why no job can be started at present. `failure`: the process's last error.
     """
     job, run = observed.job, observed.run
     if job.waiting:
@@ -105,9 +105,9 @@ def visible_status(observed, queue_position=None, problem="", failure=""):
 
 
 class Decision(NamedTuple):
-    """What the queue does next."""
+    """The next actions of the queue."""
 
-    stop: list  # paused jobs that have kept others waiting for too long
+    stop: list  # jobs that have been paused too long while others wait
     launch: Job | None
     active: bool  # whether any job is busy or waits
 
@@ -132,7 +132,7 @@ def decide(activities, now, training_on, max_pause):
 
 
 def check_room(jobs, named, limits):
-    """Raise JobError unless there is room for one more job, with a name of its own or without."""
+    """Raise JobError unless there is room for one more job, `named` by its visitor or not."""
     if named and sum(job.named for job in jobs) >= limits.max_kept:
         raise JobError(
             f"this page has {limits.max_kept} runs with names, as many as it keeps; leave the name"
@@ -153,7 +153,7 @@ def expired(activities, max_kept):
 
 
 def never_started(job, has_directory, alive):
-    """Whether a job was stopped before it became a run."""
+    """Return whether a job was stopped before it became a run."""
     stopped = job.stopping or not (job.waiting or job.started)
     return stopped and not has_directory and not alive
 

@@ -22,7 +22,7 @@ class JobStore:
             yield
 
     def exists(self, name=""):
-        """Whether there are jobs, or one of this name."""
+        """Return whether any job exists, or the one of this name."""
         return (self.folder / name).is_dir()
 
     def all(self):
@@ -31,7 +31,7 @@ class JobStore:
         return sorted((job for job in found if job), key=lambda job: job.since)
 
     def get(self, name):
-        """Return the Job of a name; None if the run of that name is not the job's."""
+        """Return the Job of a name; None if it has none, or if its run was started elsewhere."""
         job, directory = load_job(self.folder / name), self.directory / name
         foreign = job and directory.exists() and not owns_run(self.folder / name, directory)
         return None if foreign else job
@@ -41,7 +41,7 @@ class JobStore:
         return save_job(self.folder / job.name, job)
 
     def output(self, name):
-        """Return the path of what a job's train.py prints."""
+        """Return the path of the output of a job's train.py."""
         return self.folder / name / OUTPUT_FILE
 
     def failure(self, name):
@@ -49,7 +49,7 @@ class JobStore:
         return failure_message(self.folder / name)
 
     def delete(self, name):
-        """Delete a job and its run, the run directory first and at once."""
+        """Delete a job and its run, the run directory first and in one step."""
         directory, deleted = self.directory / name, self.directory / f".{name}.deleted"
         shutil.rmtree(deleted, ignore_errors=True)  # of an earlier deletion that was cut short
         with contextlib.suppress(FileNotFoundError):
@@ -58,7 +58,7 @@ class JobStore:
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def sweep(self):
-        """Delete what killed processes left behind while they made or deleted a run."""
+        """Delete the leftovers of processes that were killed while they made or deleted a run."""
         for path in self.directory.glob(".*.deleted"):
             shutil.rmtree(path, ignore_errors=True)
         for path in self.directory.glob(".*.new"):

@@ -47,7 +47,7 @@ class Loaded:
 
 
 class Library:
-    """The model directories in `directory`, one that may lie elsewhere, and models of the Hub.
+    """The model directories in `directory`, an optional one elsewhere, and Hub models.
 
     Safe to use from any thread.
     """
@@ -85,7 +85,7 @@ class Library:
         return list(self._paths())
 
     def default(self):
-        """Return the name of the model to start with; raises CharlmError if it has none."""
+        """Return the name of the model to start with; raises CharlmError if no model exists."""
         names = self.names()
         if not names:
             raise CharlmError(f"there is no model in {self.directory}; train one with train.py")
@@ -99,7 +99,7 @@ class Library:
             return False
 
     def notices(self):
-        """Return sentences on why the model to start with is missing, outdated or damaged."""
+        """Return the reasons why the model to start with is missing, outdated or damaged."""
         notices = self.followers.notices()
         if self.start_source in self.names():
             try:
@@ -153,7 +153,7 @@ class Library:
             self.followers.use(name)
         version = path, modified_at(path)
         with self._lock:
-            paths = self._paths()  # deleted models leave the memory, too
+            paths = self._paths()  # deleted models are unloaded, too
             self._loaded = {n: loaded for n, loaded in self._loaded.items() if n in paths}
             loaded_version, loaded = self._loaded.pop(name, (None, None))
             if loaded_version != version:
@@ -220,7 +220,7 @@ class Library:
 
 
 def load(path, name):
-    """Return what checkpoint.load returns; errors name the model instead of its path."""
+    """Load a model as checkpoint.load does; errors name the model instead of its path."""
     try:
         return checkpoint.load(path)
     except CharlmError as error:

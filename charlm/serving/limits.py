@@ -79,7 +79,7 @@ class Limits(Checked):
         given = {}
         for f in dataclasses.fields(cls):
             if text := os.environ.get(variables[f.name], "").strip():
-                # text for an int that is not a number stays text, which the type check reports
+                # a value that is no number stays a string, which the type check reports
                 given[f.name] = int(text) if f.type is int and text.isdecimal() else text
         try:
             return cls(**given)

@@ -1,4 +1,4 @@
-"""Background processes that outlive the one that started them and yield to everything else."""
+"""Background processes, which outlive the process that started them and have low priority."""
 
 import contextlib
 import os
@@ -6,15 +6,15 @@ import signal
 import subprocess
 from pathlib import Path
 
-NICENESS = 10  # of 19: beside one busy core of two, a run at 19 got half of what it gets at 10
+NICENESS = 10  # of 19: beside one busy core of two, a run at 19 was half as fast as at 10
 CAN_PAUSE = hasattr(signal, "SIGSTOP")
 
 
 def start_in_background(command, output):
-    """Start a command in a session of its own, at low priority, its output going to a file.
+    """Start a command in a new session, at low priority, with its output in a file.
 
-    OpenMP threads sleep while they wait for each other. Spinning, one thread kept a core from the
-    other, which got next to no time beside a page that generates: the run stood still.
+    OpenMP threads sleep while they wait for each other. A thread that spun kept its core from the
+    other thread, and beside a page that generates, the run made hardly any progress.
 
     Returns the subprocess.Popen. Raises OSError if it cannot be started.
     """
@@ -32,10 +32,10 @@ def start_in_background(command, output):
 
 
 def lower_priority(pid):
-    """Let other processes go first for processor time; kill this one first if memory runs out."""
+    """Prefer other processes for processor time; kill this one first if memory runs out."""
     with contextlib.suppress(OSError, AttributeError):  # already over, or not POSIX
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
-    # Linux may weigh whole sessions against each other and apply niceness only within one.
+    # Linux may schedule whole sessions against each other; niceness then counts within one only.
     for file, value in (("autogroup", str(NICENESS)), ("oom_score_adj", "1000")):
         with contextlib.suppress(OSError):
             Path(f"/proc/{pid}/{file}").write_text(value)

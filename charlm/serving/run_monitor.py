@@ -1,4 +1,4 @@
-"""The state of every run, read once for all visitors who watch."""
+"""The state of every run, read once for all visitors."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ PUSHES_ENDED = "it was pushed while it went on, and not again since"
 class RunMonitor:
     """The statuses and histories of the runs of a JobQueue, and of those on the Hub.
 
-    A run on the Hub has its source, "user/repo", for a name; other names contain no slash. Safe to
+    The name of a run on the Hub is its source, "user/repo"; other names contain no slash. Safe to
     use from any thread.
     """
 
@@ -32,7 +32,7 @@ class RunMonitor:
         self._histories, self._charts = {}, {}
 
     def statuses(self, fresh=False):
-        """Return the Status of each run by name, the latest changed first and the Hub's last.
+        """Return the Status of each run by name, most recently changed first, the Hub's last.
 
         They are at most MAX_AGE seconds old, or read now if `fresh`.
         """
@@ -47,7 +47,7 @@ class RunMonitor:
             return self._statuses
 
     def is_training(self):
-        """Whether a run is training on this machine."""
+        """Return whether a run is training on this machine."""
         running = [name for name, s in self.statuses().items() if s.state == "running"]
         return not all("/" in name for name in running)
 
@@ -137,5 +137,5 @@ class RunMonitor:
 
 
 def was_pushed_recently(pulled):
-    """Whether the run of a PulledModel may still be running elsewhere."""
+    """Return whether the run of a PulledModel may still be running elsewhere."""
     return time.time() - pulled.updated < MAX_PUSH_INTERVAL

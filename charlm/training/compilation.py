@@ -1,12 +1,12 @@
-"""torch.compile for the blocks of a model, where it pays and where it works."""
+"""torch.compile for the blocks of a model, where it saves time and works."""
 
 import torch
 
-MIN_STEPS = 100  # a shorter run ends before compiling has paid
+MIN_STEPS = 100  # in a shorter run, compiling costs more time than it saves
 
 
 def should_compile(config, model, device):
-    """Return whether a run of this TrainConfig compiles; the same when it is resumed."""
+    """Return whether a run of this TrainConfig compiles, now and when it is resumed."""
     if config.compile == "auto":
         wanted = device.type in ("cpu", "cuda") and config.steps >= MIN_STEPS
     else:
@@ -26,7 +26,7 @@ def compile_blocks(model, compute_loss):
         # halved a step of the `gpt` preset (checkpoints/README.md, 2026-11-23).
         with torch._functorch.config.patch(aggressive_recomputation=True):
             compute_loss().backward()
-    except Exception as error:  # whatever is missing; a fault of ours comes again without compiling
+    except Exception as error:  # a missing compiler; a bug also fails without compiling
         lines = str(error).strip().splitlines()
         return f"training without torch.compile, which failed here: {[*lines, repr(error)][0]}"
     finally:

@@ -1,7 +1,7 @@
 """One run in several processes, as torchrun starts them; a run in one process is a world of one.
 
 Every process computes the gradient of its rows of each batch. The gradients are summed, and all
-processes take the same step. Only the first process reads the text, evaluates and writes.
+processes take the same step. Only the first process reads the text, evaluates and saves.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from charlm.errors import CharlmError
 
 
 class ProcessLost(CharlmError):
-    """Another process of the run is gone, so this one cannot continue."""
+    """Another process of the run has exited, so this one cannot continue."""
 
 
 class World:

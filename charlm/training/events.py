@@ -6,7 +6,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Start:
-    """A run starts or resumes: all that it is a function of, and the hardware it runs on."""
+    """A run starts or resumes: everything that determines it, and its hardware."""
 
     event: ClassVar[str] = "start"
     step: int

@@ -1,4 +1,4 @@
-"""In which precision the matrix products of training are computed."""
+"""The precision of the matrix products of training."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ CHOICES = ("auto", "fp32", "bf16")
 
 
 def choose_precision(wanted, device):
-    """Return "fp32" or "bf16": `wanted`, or for "auto" what the hardware is made for.
+    """Return "fp32" or "bf16": `wanted`, or for "auto" the fastest on this hardware.
 
     CHARLM_PRECISION=fp32 or bf16 decides what "auto" means. Raises ConfigError if it is neither.
     """
@@ -30,7 +30,7 @@ def choose_precision(wanted, device):
 
 
 def autocast(precision, device):
-    """A context in which matrix products are computed in `precision`."""
+    """Return a context in which matrix products are computed in `precision`."""
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()

@@ -73,7 +73,7 @@ class TerminalProgress:
         line += f": {event.message}" if event.message else f"; the model is in {self.directory}"
         self.print_line(line)
         if event.reason == "stopped":
-            self.print_line(f"go on with: python train.py --resume --name {self.directory.name}")
+            self.print_line(f"continue with: python train.py --resume --name {self.directory.name}")
 
     def print_line(self, line):
         try:

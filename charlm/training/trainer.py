@@ -1,8 +1,8 @@
-"""The training loop: Trainer.events() takes optimizer steps and yields what happened.
+"""The training loop: Trainer.events() takes optimizer steps and yields events.
 
 Like the lecture's, the loop evaluates every `eval_interval` steps, draws a batch, computes its
-loss, and takes an optimizer step. A batch and its dropout are functions of (seed, step), so a run
-resumed from a saved `state()` equals an uninterrupted one.
+loss, and takes an optimizer step. Batches, dropout and learning rates are functions of the config
+and the step, and the rest is in `state()`, so a resumed run equals an uninterrupted one.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from charlm.data.baselines import baselines
 from charlm.data.batches import batch
 from charlm.rng import DROPOUT, random_seeds
 from charlm.rounding import rounding
-from charlm.training import state as states
 from charlm.training.compilation import compile_blocks, should_compile
 from charlm.training.distributed import World
 from charlm.training.evaluation import cross_entropy, evaluate
 from charlm.training.events import End, Eval, Save, Start, Step
 from charlm.training.optim import make_optimizers, set_learning_rates, update_average
 from charlm.training.precision import autocast, choose_precision
+from charlm.training.state import TrainerState, capture, restore
 
 
 class Trainer:
@@ -37,11 +37,12 @@ class Trainer:
     def __init__(self, config, model, corpus, tokenizer, start=None, device="cpu", world=None):
         """Prepare a run of `config`, a TrainConfig.
 
-        `start`: the TrainerState to resume from; None starts anew. `world`: the processes that
-        share the run, which all construct the same Trainer and iterate over its events.
+        `start`: the TrainerState to resume from; None starts a new run. `world`: the processes of
+        the run; each constructs the same Trainer and iterates over its events.
 
         Raises DataError if the text is too short for the model's block_size, and ConfigError if
-        `start` is not the state of such a model and such optimizers.
+        `start` does not fit the model and its optimizers, if there are more processes than rows in
+        a batch, or if CHARLM_PRECISION is invalid.
         """
         self.config, self.corpus, self.device = config, corpus, torch.device(device)
         self.world = world or World()
@@ -57,28 +58,28 @@ class Trainer:
         self.optimizers = make_optimizers(self.model, config)
         self.precision = choose_precision(config.precision, self.device)
         self.step, self.start_time = 0, time.monotonic()
-        self.stop_requested, self.stop_reason = False, ""  # of this process
-        self.stopping = False  # once all processes know of a request
-        self.compile_stance, self.notes = None, []
-        self.resumed = start is not None
-        if self.resumed:
+        self.stop_requested, self.stop_reason = False, ""  # in this process
+        self.stopping = False  # True once all processes know of a request
+        self.compile_stance, self.notes = None, []  # see torch.compiler.set_stance
+        self.evaluated = False  # at this step
+        if start is not None:
             self._restore(start)
 
     def events(self):
         """Train, yielding events in order; after a Save, store `state()` before the next event.
 
-        A loss that is not finite ends the run as failed. Nothing is saved after it was last finite.
+        A loss that is not finite ends the run as failed. Weights that are not finite are not saved.
         """
         self._compile()
         yield self._start_event()
-        evaluated = self.resumed  # the state was saved after the evaluation at its step
         while True:
             due = self.step % self.config.eval_interval == 0 or self.step == self.config.steps
-            if due and not evaluated and self.world.rank == 0:
+            if due and not self.evaluated and self.world.rank == 0:
                 losses = self.evaluate()
                 if not all(map(math.isfinite, losses.values())):
-                    yield self._diverged()
+                    yield self._divergence_event()
                     return
+                self.evaluated = True
                 yield self._event(Eval, **losses)
                 yield self._event(Save)
             if self.step == self.config.steps:
@@ -89,9 +90,8 @@ class Trainer:
                 return
             step_start = time.monotonic()
             loss, lr = self._train_step()
-            evaluated = False
             if not math.isfinite(loss):
-                yield self._diverged()
+                yield self._divergence_event()
                 return
             if self.step % self.config.log_interval == 0:
                 seconds = time.monotonic() - step_start
@@ -100,16 +100,17 @@ class Trainer:
                 yield self._event(Step, loss=loss, lr=lr, chars_per_second=speed)
 
     def stop(self, reason=""):
-        """Request that the run saves and ends after this step; safe in a signal handler."""
+        """Request that the run save and end after this step; safe in a signal handler."""
         self.stop_requested, self.stop_reason = True, reason
         if self.world.size == 1:  # several processes agree in the next step
             self.stopping = True
 
     def state(self):
-        """Return the TrainerState after the latest step."""
-        return states.capture(self.step, self.elapsed, self.model, self.average, self.optimizers)
+        """Return the current TrainerState, whose tensors the next step changes in place."""
+        tensors = capture(self.model, self.average, self.optimizers)
+        return TrainerState(self.step, self.elapsed, tensors, self.evaluated)
 
-    def failed(self, message):
+    def failure_event(self, message):
         """Return the event that ends the run as failed, for a reason outside the loop."""
         return self._event(End, reason="failed", message=message)
 
@@ -137,7 +138,7 @@ class Trainer:
             optimizer.zero_grad()
         if self.config.ema_decay:
             update_average(self.average, self.model, self.step, self.config.ema_decay)
-        self.step += 1
+        self.step, self.evaluated = self.step + 1, False
         return loss.item(), lr
 
     def _batch_loss(self, step):
@@ -178,7 +179,7 @@ class Trainer:
         """Yield the last events of a run that was asked to stop."""
         if not saved:
             if not all(p.isfinite().all() for p in self._update_eval_model().parameters()):
-                yield self._diverged()
+                yield self._divergence_event()
                 return
             yield self._event(Save)
         yield self._event(End, reason="stopped", message=self.stop_reason)
@@ -186,11 +187,11 @@ class Trainer:
     def _restore(self, start):
         try:
             with torch.no_grad():
-                states.restore(start, self.model, self.average, self.optimizers)
+                restore(start, self.model, self.average, self.optimizers)
         except (KeyError, ValueError, RuntimeError) as error:
             misfit = " ".join(str(error).split())[:200]
             raise ConfigError(f"the resume state does not fit this run: {misfit}") from None
-        self.step = start.step
+        self.step, self.evaluated = start.step, start.evaluated
         self.start_time -= start.time
 
     def _compile(self):
@@ -204,7 +205,7 @@ class Trainer:
             self.notes.append(failure)
 
     def _compiled(self):
-        """A context in which compiled blocks are used, unless compiling failed."""
+        """Return a context in which compiled blocks are used, unless compiling failed."""
         if self.compile_stance is None:  # set_stance imports torch._dynamo, which takes 1.5 s
             return contextlib.nullcontext()
         return torch.compiler.set_stance(self.compile_stance)
@@ -231,7 +232,7 @@ class Trainer:
             notes=tuple(self.notes),
         )
 
-    def _diverged(self):
-        return self.failed(
+    def _divergence_event(self):
+        return self.failure_event(
             f"the loss is not finite at step {self.step}; try a smaller learning rate"
         )

@@ -1,4 +1,4 @@
-"""The page: `build` makes it, `theme_arguments` styles it. Importing this runs nothing."""
+"""The page: `build` builds it, `theme_arguments` styles it. Importing has no side effects."""
 
 from functools import partial
 

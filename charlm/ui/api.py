@@ -1,6 +1,7 @@
 """The HTTP endpoints, which are the MCP tools too: plain values in, plain values out.
 
-The API page and the tools' schemas are generated from the docstrings of the endpoints.
+Gradio names the tools after the functions, and makes the API page and the tools' schemas from
+their docstrings.
 """
 
 from contextlib import aclosing
@@ -14,7 +15,7 @@ from charlm.ui.events import visitor_errors
 
 
 def add_endpoints(library, default, monitor):
-    """Register the endpoints in the Blocks being built; `default`: the model of calls without."""
+    """Register the endpoints in the Blocks being built; `default`: the default model."""
     add_generate_endpoint(library, default)
     add_model_endpoints(library, default)
     add_status_endpoints(monitor)
@@ -22,7 +23,7 @@ def add_endpoints(library, default, monitor):
 
 
 def add_generate_endpoint(library, default):
-    async def generate(  # MCP tools are named after the functions
+    async def generate(
         request: gr.Request,
         prompt: str,
         model: str = default,
@@ -66,7 +67,7 @@ def add_model_endpoints(library, default):
         return library.names()
 
     def score(text: str, model: str = default) -> dict:
-        """Score a text: how many bits of surprise each character was to a model.
+        """Measure how much each character of a text surprises a model, in bits.
 
         Args:
             text: The text to score; characters that the model does not know are left out.
@@ -81,7 +82,7 @@ def add_model_endpoints(library, default):
 
 def add_status_endpoints(monitor):
     def runs() -> list[dict]:
-        """List the runs, the newest first: name, state, step, steps and validation loss."""
+        """List the runs, the latest changed first: name, state, step, steps and validation loss."""
         return [
             {name: getattr(status, name) for name in ("name", "state", "step", "steps", "val_loss")}
             for status in monitor.statuses().values()

@@ -1,4 +1,4 @@
-"""Options that the page's events share, and how they report errors."""
+"""Common options of the page's events, and the conversion of their errors."""
 
 from contextlib import contextmanager
 

@@ -1,4 +1,4 @@
-// What the page does in the browser, without asking the server.
+// The page's behaviour in the browser, without requests to the server.
 (() => {
   const find = (id) => document.getElementById(id);
   const isNarrow = () => window.matchMedia("(max-width: 768px)").matches;

@@ -32,14 +32,14 @@ class InFlight:
             stop.set()
 
     def end(self, session, stop):
-        """Forget the generation that `stop` belongs to, which is over."""
+        """Remove the ended generation that `stop` belongs to."""
         if self._stops.get(session) is stop:
             del self._stops[session]
 
 
 @dataclass(frozen=True)
 class Requests:
-    """How events request a text: each request ends the one in flight and changes `count`.
+    """The requests for a text: each ends the generation in flight and changes `count`.
 
     The change triggers the one event that generates. The browser starts it again only when the
     previous generation has ended (`always_last`), so the last update of an ended generation can

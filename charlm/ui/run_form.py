@@ -139,7 +139,7 @@ def preset_html(preset):
 
 
 def job_arguments(preset, source, text, file, name, *numbers):
-    """Return the arguments of JobQueue.start that the form's values stand for.
+    """Return the form's values as arguments of JobQueue.start.
 
     "text" is "" unless it is the visitor's own. Raises DataError for a file that is no text.
     """

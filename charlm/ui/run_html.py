@@ -42,11 +42,8 @@ def run_head_html(status, history):
 def run_facts(status):
     """Yield the current figures of a run, each as a phrase."""
     if status.state == "waiting":
-        yield (
-            "next in line"
-            if status.queue_position == 1
-            else f"number {status.queue_position} in line"
-        )
+        position = status.queue_position
+        yield "next in line" if position == 1 else f"number {position} in line"
     yield f"step {status.step:,} of {status.steps:,}"
     if status.eta_seconds is not None:
         yield f"{format_duration(status.eta_seconds)} left"

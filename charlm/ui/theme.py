@@ -73,7 +73,7 @@ def theme_arguments():
 
 
 def theme():
-    """Return Gradio's base theme in our colours; theme.css holds what variables cannot say."""
+    """Return Gradio's base theme in our colours; theme.css has the other styles."""
     light = {name: colour for name, (colour, _) in COLOURS.items()}
     dark = {f"{name}_dark": colour for name, (_, colour) in COLOURS.items()}
     base = gr.themes.Base(neutral_hue="stone", font=SERIF, font_mono=SERIF, text_size="lg")

@@ -52,15 +52,15 @@ def connect_delete(monitor, view, render_event):
     """Delete the run shown, after asking."""
     question = view.delete_question
 
-    def ask(name):
+    def show(name):
         text = f"<p>Delete {escape(str(name))}, its model and its history, for good?</p>"
         return gr.update(visible=True), text, name
 
     def hide():
         return gr.update(visible=False)
 
-    asked = [question.row, question.text, question.run]
-    view.actions["delete"].click(ask, view.run, asked, **QUIET)
+    outputs = [question.row, question.text, question.run]
+    view.actions["delete"].click(show, view.run, outputs, **QUIET)
     gr.on(
         [question.no.click, question.yes.click, view.run.input], hide, None, question.row, **QUIET
     )
@@ -91,7 +91,7 @@ def connect_form(monitor, library, form, view, render_event):
 
 
 def start_run(monitor, library, form, *inputs):
-    """Start the run that the form's values stand for; yields updates of the tab meanwhile."""
+    """Start the run that the form describes; yields updates of the tab meanwhile."""
     source = inputs[1]
     yield form_updates(form, "One moment …", field_updates(form, source))
     try:

@@ -1,4 +1,4 @@
-"""What the Watch tab shows: updates of the parts that changed since a visitor's last update."""
+"""Render the Watch tab: update the parts that changed since a visitor's last update."""
 
 from dataclasses import dataclass
 
@@ -21,9 +21,9 @@ MAX_OTHERS = 4  # runs drawn beside the one shown
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a visitor's page shows already."""
+    """The state of the page that a visitor sees."""
 
-    state: tuple = ()  # all that the page depends on
+    state: tuple = ()  # everything that the page depends on
     hashes: tuple = ()  # of the parts as they were last sent
 
 

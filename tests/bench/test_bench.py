@@ -56,17 +56,18 @@ def test_the_training_benchmark_prints_a_table(text_file, capsys):
 
 def test_the_ablation_prints_a_line_for_each_ingredient(text_file, capsys):
     small = "--n-layer 2 --n-embd 16 --block-size 16 --steps 3 --batch-size 2 --compile off"
-    lost = {"sense": "--learning-rate 1e30 --grad-clip 0"}
-    parts = {"nothing": "", "Muon": "--optimizer adamw"} | lost
+    diverging = {"a finite loss": "--learning-rate 1e30 --grad-clip 0"}
+    parts = {"nothing": "", "Muon": "--optimizer adamw"} | diverging
     training.bench_ablation(str(text_file), {name: f"{small} {parts[name]}" for name in parts})
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [line[0] for line in lines] == ["| nothing", "| Muon", "| sense"]
+    assert [line[0] for line in lines] == ["| nothing", "| Muon", "| a finite loss"]
     assert lines[0][3] == "+0.0000" != lines[1][3]
     assert lines[2][2] == "failed"
 
 
 def test_generation_and_training_at_once_are_measured(text_file, capsys, monkeypatch):
-    monkeypatch.setattr(beside.torch, "set_num_threads", lambda n: None)  # it would stay so
+    # the number of threads would stay changed in later tests
+    monkeypatch.setattr(beside.torch, "set_num_threads", lambda n: None)
     beside.bench_beside(str(text_file), ["--steps=100000", *SMALL_FLAGS], rounds=1)
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
     assert [line[0] for line in lines] == ["| shakespeare generates", "| fast trains"]
@@ -115,7 +116,7 @@ def test_visitors_of_the_page_are_timed(app):
     assert serving.memory(app.process.pid) > 50
 
 
-def test_a_visit_that_goes_wrong_is_a_failure(app, capsys):
+def test_a_failed_visit_is_counted(app, capsys):
     visits, failed, _ = asyncio.run(serving.visit_at_once(app.url, 2, 10**9))
     assert (visits, failed) == ([], 2)
     assert "1000000000 is greater than maximum value 2000" in capsys.readouterr().err

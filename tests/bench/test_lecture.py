@@ -15,7 +15,7 @@ def test_it_has_as_many_weights_as_the_preset():
     assert sum(p.numel() for p in LectureGPT(config).parameters()) == expected
 
 
-def test_it_computes_what_the_gpt_of_the_same_weights_does():
+def test_it_computes_the_same_logits_as_a_gpt_with_the_same_weights():
     gpt = make_model("lecture", V)
     lecture = LectureGPT(gpt.config).eval()
     lecture.load_state_dict(lecture_weights(gpt))
@@ -24,7 +24,7 @@ def test_it_computes_what_the_gpt_of_the_same_weights_does():
 
 
 def lecture_weights(gpt):
-    """The GPT's weights under the names, and head by head, as the lecture's code has them."""
+    """Return the GPT's weights with the names of the lecture's code, split into heads."""
     weights, H = {}, gpt.config.n_head
     for name, tensor in gpt.state_dict().items():
         name = name.replace("mixer.proj", "proj")
@@ -39,7 +39,7 @@ def lecture_weights(gpt):
     return weights
 
 
-def test_its_steps_learn():
+def test_its_steps_lower_the_loss():
     torch.manual_seed(0)
     model = LectureGPT(make_model("lecture", V).config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)

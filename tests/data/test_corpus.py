@@ -54,7 +54,7 @@ def test_the_split_is_the_first_nine_tenths(corpus):
 
 @pytest.fixture
 def web(tmp_path, monkeypatch):
-    """A local web server in place of the one with Tiny Shakespeare; its folder."""
+    """The folder of a local web server that replaces the one with Tiny Shakespeare."""
     folder = tmp_path / "web"
     folder.mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))

@@ -34,7 +34,7 @@ def alone(model, prompt, config):
 @given(prompt=PROMPTS, config=SETTINGS)
 @settings(max_examples=15)
 def test_a_text_continued_from_any_prefix_is_the_same_text(name, prompt, config):
-    """Each character anew from all before it, with nothing shapes, beyond the context's end too."""
+    """Generate each character in a new batch, even beyond the end of the context."""
     whole = alone(MODELS[name], prompt, config)
     one = SampleConfig(**vars(config) | {"max_new_chars": 1})
     for i in range(config.max_new_chars):
@@ -46,7 +46,7 @@ def test_a_text_continued_from_any_prefix_is_the_same_text(name, prompt, config)
 @given(texts=st.lists(st.tuples(PROMPTS, SETTINGS, st.integers(0, 9)), min_size=1, max_size=30))
 @settings(max_examples=15)
 def test_a_text_is_the_same_in_a_crowd(name, tiled, texts):
-    """Whoever comes when, and with as few rows as three at a time."""
+    """Streams join a batch at different steps, and may have to wait for a slot."""
     model, batch = MODELS[name], Batch(MODELS[name], max_streams=random.Random(1).choice([3, 20]))
     batch.decoder.tiled = tiled and name != "bigram"
     streams, waiting = [], list(texts)
@@ -69,8 +69,8 @@ def test_a_text_is_the_same_in_a_crowd(name, tiled, texts):
 
 
 @pytest.mark.parametrize("when", range(0, 12, 3))
-def test_removing_a_stream_at_any_stage_changes_no_other(when):
-    """While its context is read, while it is written, at its context's end, after its end."""
+def test_removing_a_stream_at_any_step_changes_no_other(when):
+    """While it is prefilled, while it decodes, at the end of its context, after its end."""
     model = MODELS["convolving"]
     batch = Batch(model, max_streams=8)
     prompts = [[i % V] * (3 * i + 1) for i in range(8)]
@@ -93,14 +93,14 @@ def test_removing_a_stream_at_any_stage_changes_no_other(when):
 
 
 def test_only_the_context_matters():
-    """What was cropped cannot matter: other words before it give the same continuation."""
+    """Characters before the context do not change the continuation."""
     config = SampleConfig(max_new_chars=10, seed=1)
     recent = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3]
     for model in MODELS.values():
         assert alone(model, [0] * 30 + recent, config) == alone(model, [7] * 30 + recent, config)
 
 
-def test_seeds_matter_and_repeat():
+def test_the_seed_determines_the_text():
     texts = [alone(MODELS["today"], [1], SampleConfig(30, seed=seed)) for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
 

@@ -1,4 +1,4 @@
-"""The decoder beside the model it was made from."""
+"""The decoder compared with its model."""
 
 import torch
 from small_models import make_model

@@ -95,8 +95,8 @@ def test_ids_outside_the_vocabulary_are_refused(ids):
         start_engine().submit(ids, SampleConfig(5))
 
 
-class Sensitive(decoder.GPTDecoder):
-    """A decoder that cannot stand one beginning."""
+class FailingDecoder(decoder.GPTDecoder):
+    """A decoder that fails on one prefix."""
 
     def step(self, first, ids, starts):
         if first == 0 and ids[0][:3] == [9, 9, 9]:
@@ -105,7 +105,7 @@ class Sensitive(decoder.GPTDecoder):
 
 
 def test_a_failing_stream_fails_alone(capfd, monkeypatch):
-    monkeypatch.setattr(batches, "make_decoder", Sensitive)
+    monkeypatch.setattr(batches, "make_decoder", FailingDecoder)
     engine = start_engine()
     configs = [SampleConfig(200, seed=seed) for seed in range(5)]
     streams = [engine.submit([1], config) for config in configs]
@@ -165,19 +165,19 @@ def test_two_hundred_clients_come_and_go_at_random():
     wait_until(lambda: len(engine) == 0)
 
 
-def test_a_thousand_requests_in_a_row_grow_nothing():
+def test_a_thousand_requests_leave_no_caches_or_threads_behind():
     engine = start_engine()
 
-    def written():
+    def generate_text():
         stream = engine.submit([1, 2, 3], SampleConfig(3))
         wait_until(lambda: stream.complete)
 
     for _ in range(100):
-        written()
+        generate_text()
     shapes = [layer.cache.shape for layer in engine._batch.decoder.layers]
     threads = threading.active_count()
     for _ in range(1000):
-        written()
+        generate_text()
     assert [layer.cache.shape for layer in engine._batch.decoder.layers] == shapes
     assert threading.active_count() == threads
     assert (

@@ -15,7 +15,7 @@ from charlm.generation.stream import Stream
 CDFS = [[0.25, 0.5, 1.0], [0.0, 0.0, 1.0], [0.5, 1.0, 1.0]]
 
 
-def test_a_proposal_is_what_the_model_chooses_after_the_same_characters():
+def test_a_proposal_equals_the_choice_of_the_model_after_the_same_characters():
     draft = NgramDraft(3)
     for i, cdf in enumerate(CDFS):
         draft.update([0, i], cdf)
@@ -29,7 +29,7 @@ def test_the_longest_known_context_decides():
     draft.update([1, 1, 0], [0.0, 0.0, 1.0])
     draft.update([2, 0], [1.0, 1.0, 1.0])
     assert draft.propose([1, 1, 0], [0.5]) == [2]
-    assert draft.propose([0, 0], [0.5]) == [0]  # what came last after the one character
+    assert draft.propose([0, 0], [0.5]) == [0]  # the latest update after this one character
 
 
 def test_proposals_build_on_each_other_and_end_where_no_context_is_known():
@@ -57,7 +57,7 @@ def test_memory_is_bounded_and_the_least_recent_is_evicted(monkeypatch):
     proposals=st.lists(st.integers(0, 2), max_size=6),
     chosen=st.lists(st.integers(0, 2), min_size=7, max_size=7),
 )
-def test_a_choice_counts_if_all_proposals_before_it_were_accepted_length(proposals, chosen):
+def test_a_choice_counts_if_all_proposals_before_it_were_accepted(proposals, chosen):
     chosen = chosen[: len(proposals) + 1]
     count = accepted_length([9, *proposals], chosen)
     assert proposals[: count - 1] == chosen[: count - 1]

@@ -41,7 +41,7 @@ def kept(logits):
         (keep_min_p, 7.0, [[0], [3]]),
     ],
 )
-def test_each_step_keeps_the_right_characters(step, value, rows):
+def test_each_step_keeps_the_expected_characters(step, value, rows):
     before = LOGITS.clone()
     assert kept(step(LOGITS, value)) == rows
     assert LOGITS.equal(before)

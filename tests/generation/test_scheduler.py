@@ -77,7 +77,7 @@ def test_no_stream_is_preempted_while_none_waits():
     assert not any(scheduler.schedule(now=1.0))
 
 
-def test_every_stream_runs_again_and_again():
+def test_streams_run_in_rotation():
     scheduler = make_scheduler(max_streams=1, max_queue=10)
     submit(scheduler, "abcd")
     order = ""

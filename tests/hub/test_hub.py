@@ -142,13 +142,13 @@ def test_without_a_token_training_does_not_start(train_on_hub, text_file, train)
         (["--push", "--push-every", "-1"], "0 or more"),
     ],
 )
-def test_flags_that_do_not_fit(here, flags, message):
+def test_invalid_push_flags_are_rejected(here, flags, message):
     status, output = here(*flags)
     assert (status, message in output) == (2, True)
 
 
 def waits_in(output):
-    """The seconds in the lines that announce another attempt."""
+    """Return the seconds in the lines that announce another attempt."""
     return re.findall(r"warning: cannot push .*; trying again in (\d+) s", output)
 
 

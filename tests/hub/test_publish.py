@@ -1,4 +1,4 @@
-"""The last push of a run: which failures are retried, and what is printed."""
+"""The last push of a run: its retries and its output."""
 
 import signal
 

@@ -70,7 +70,7 @@ def test_a_space_is_made_and_updated(deploy, hub):
     assert b"\npreload_from_hub:\n- ann/mine\n" in again["README.md"]
 
 
-def test_what_cannot_be_deployed_is_reported(deploy, hub):
+def test_a_failed_deployment_is_reported(deploy, hub):
     status, output = deploy(token=None)
     assert (status, "not logged in" in output) == (2, True)
     status, output = deploy("bob/charlm")
@@ -160,7 +160,7 @@ def built(shared_hub, tmp_path_factory):
     shutil.rmtree(folder)
 
 
-def test_without_write_access_it_plays_and_trains(built, browser):
+def test_without_write_access_it_generates_and_trains(built, browser):
     space = Space(*built)
     try:
         with visitor(browser, space, elsewhere=HEADER) as page:

@@ -31,7 +31,7 @@ def test_logits_have_a_row_per_character(gpt):
     assert logits.dtype == torch.float32
 
 
-def test_the_future_is_unseen(gpt):
+def test_logits_do_not_depend_on_the_future(gpt):
     a = ids(1, 16)
     b = a.clone()
     b[:, 10:] = (b[:, 10:] + 1) % V
@@ -39,7 +39,7 @@ def test_the_future_is_unseen(gpt):
     assert not gpt(a)[:, 10:].allclose(gpt(b)[:, 10:])
 
 
-def test_the_whole_past_is_seen(gpt):
+def test_logits_depend_on_the_whole_past(gpt):
     a = ids(1, 16)
     b = a.clone()
     b[:, 0] = (b[:, 0] + 1) % V
@@ -51,8 +51,8 @@ def test_more_than_the_context_is_refused(gpt):
         gpt(ids(1, 17))
 
 
-def test_the_lecture_network_is_the_lectures():
-    """Its parameter count, from the lecture's own layers with their own biases."""
+def test_the_gpt_preset_has_the_lectures_parameter_count():
+    """Count the parameters of the lecture's layers, biases included."""
     C, T, layers, vocab = 128, 32, 8, 65
     head = 3 * C * C + (C * C + C)  # queries, keys, values; the projection
     feed_forward = (C * 4 * C + 4 * C) + (4 * C * C + C)
@@ -62,8 +62,8 @@ def test_the_lecture_network_is_the_lectures():
     assert sum(p.numel() for p in model.parameters()) == expected == 1_604_161
 
 
-def test_attention_is_the_lectures():
-    """The block's attention against the lecture's, written out head by head."""
+def test_attention_computes_what_the_lectures_does():
+    """Compare a block's attention with the lecture's, computed head by head."""
     model = make_model("lecture", V)
     attention = model.blocks[0].mixer
     x = torch.randn(1, 9, 16)
@@ -84,15 +84,15 @@ def test_attention_is_the_lectures():
 def test_rotated_products_depend_on_the_distance_only():
     cos, sin = rotary_angles(32, 8)
     q, k = torch.randn(2, 8)
-    turned_q, turned_k = (rotate(x.expand(1, 1, 32, 8), cos, sin)[0, 0] for x in (q, k))
-    products = turned_q @ turned_k.T  # (32, 32)
+    rotated_q, rotated_k = (rotate(x.expand(1, 1, 32, 8), cos, sin)[0, 0] for x in (q, k))
+    products = rotated_q @ rotated_k.T  # (32, 32)
     for distance in (0, 3, 11):
         diagonal = products.diagonal(-distance)
         torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(turned_q.norm(dim=-1), q.norm().expand(32))
+    torch.testing.assert_close(rotated_q.norm(dim=-1), q.norm().expand(32))
 
 
-def test_todays_network_starts_as_a_uniform_guess():
+def test_todays_network_starts_with_a_uniform_distribution():
     logits = GPT(GPTConfig(vocab_size=V, block_size=16, n_layer=2, n_head=2, n_embd=16))(ids(2, 16))
     loss = F.cross_entropy(logits.flatten(0, 1), ids(2, 16).flatten())
     assert loss.item() == pytest.approx(math.log(V))
@@ -109,10 +109,10 @@ def test_every_option_of_the_network_matters(name):
 def test_a_convolution_sees_the_last_characters_only():
     model = make_model("today", V, n_layer=2, attention_every=3, conv_size=3)
     a = ids(1, 16)
-    for back, seen in ((4, True), (5, False)):  # two blocks, each two characters back
+    for back, visible in ((4, True), (5, False)):  # two blocks, each two characters back
         b = a.clone()
         b[:, 15 - back] = (b[:, 15 - back] + 1) % V
-        assert model(a)[:, -1].allclose(model(b)[:, -1]) != seen
+        assert model(a)[:, -1].allclose(model(b)[:, -1]) != visible
 
 
 def test_the_hash_is_one_to_one():
@@ -120,12 +120,12 @@ def test_the_hash_is_one_to_one():
     assert len(mix_bits(x).unique()) == len(x)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5])
-def test_dropout_drops_its_share_and_keeps_the_mean(share):
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_dropout_drops_a_fraction_p_and_keeps_the_mean(p):
     x = torch.ones(64, 50, 40)
     seeds = torch.arange(64, dtype=torch.int32)
-    dropped = dropout(x, share, seeds)
-    assert float((dropped == 0).float().mean()) == pytest.approx(share, abs=0.005)
+    dropped = dropout(x, p, seeds)
+    assert float((dropped == 0).float().mean()) == pytest.approx(p, abs=0.005)
     assert float(dropped.mean()) == pytest.approx(1, abs=0.01)
     gone = (dropped == 0).float().flatten(1)  # (64, 2000)
     between = torch.corrcoef(gone) - torch.eye(64)  # of 64 * 63 / 2 pairs of rows
@@ -149,7 +149,7 @@ def test_compiled_dropout_drops_the_same():
     assert torch.compile(dropout)(x, 0.2, seeds).equal(dropout(x, 0.2, seeds))
 
 
-def test_a_model_in_training_drops_and_one_in_use_does_not():
+def test_dropout_is_active_in_training_mode_only():
     model, x = make_model("today", V, dropout=0.2), ids(2, 9)
     assert model(x).equal(model(x))
     model.train()

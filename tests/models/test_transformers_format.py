@@ -96,10 +96,11 @@ def test_transformers_loads_an_exported_model(name, tokenizer, corpus, tmp_path)
     (ours / LOG_FILE).touch()
     theirs.mkdir()
     export_model(ours, theirs, "ann/ours")
-    loaded, words = (c.from_pretrained(theirs) for c in (AutoModelForCausalLM, AutoTokenizer))
-    assert words.decode(words.encode(corpus.text)) == corpus.text
+    loaded = AutoModelForCausalLM.from_pretrained(theirs)
+    their_tokenizer = AutoTokenizer.from_pretrained(theirs)
+    assert their_tokenizer.decode(their_tokenizer.encode(corpus.text)) == corpus.text
     ids = tokenizer.encode(corpus.text[:16])
-    assert words.encode(corpus.text[:16]) == ids
+    assert their_tokenizer.encode(corpus.text[:16]) == ids
     with torch.no_grad():
         saved, _ = checkpoint.load(ours)
         expected = saved(torch.tensor([ids]))
@@ -108,6 +109,6 @@ def test_transformers_loads_an_exported_model(name, tokenizer, corpus, tmp_path)
         )
         back, _ = checkpoint.load(theirs)
         torch.testing.assert_close(back(torch.tensor([ids])), expected, rtol=1e-4, atol=1e-4)
-    write = pipeline("text-generation", str(theirs))
-    text = write("KING", max_new_tokens=8, do_sample=False)[0]["generated_text"]
+    generate = pipeline("text-generation", str(theirs))
+    text = generate("KING", max_new_tokens=8, do_sample=False)[0]["generated_text"]
     assert text.startswith("KING") and len(text) == 12

@@ -16,7 +16,7 @@ def test_the_history_of_a_finished_run(trained):
     assert dataclasses.replace(history.update(), lock=None) == before
 
 
-def test_it_is_read_anew_after_the_log_was_truncated(trained_copy):
+def test_it_is_read_again_after_the_log_was_truncated(trained_copy):
     directory = trained_copy / "small-gpt"
     history = History(directory).update()
     lines = (directory / LOG_FILE).read_bytes().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""The status of small runs that were really trained."""
+"""The status of small runs of train.py."""
 
 import json
 import os

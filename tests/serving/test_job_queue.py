@@ -33,7 +33,7 @@ QUICK = {"preset": "bigram", "text": TEXT}
 
 @pytest.fixture
 def queue(train):
-    """A Jobs of an empty folder; whatever it started is ended."""
+    """A JobQueue in an empty folder; its trainers are killed after the test."""
     train.checkpoints.mkdir()
     queue = JobQueue(train.checkpoints, Limits())
     yield queue
@@ -66,7 +66,7 @@ def logged_steps(queue, name):
     return [e["step"] for e in queue.events(name)[0] if e["event"] == "step"]
 
 
-def test_a_run_goes_from_start_to_finish(queue):
+def test_a_run_starts_and_finishes(queue):
     name = queue.start(**QUICK, steps=200)
     assert name == "bigram"
     assert queue.status(name).state in ("waiting", "starting")
@@ -86,13 +86,13 @@ def test_a_run_goes_from_start_to_finish(queue):
 def test_one_run_trains_at_a_time_and_the_others_have_positions(queue):
     names = [queue.start(**QUICK, steps=100) for _ in range(3)]
     assert names == ["bigram", "bigram-2", "bigram-3"]
-    seen = set()
+    positions = set()
     while (states := [queue.status(name).state for name in names]) != ["finished"] * 3:
         assert sum(state in ("starting", "running") for state in states) <= 1
         assert states == sorted(states, key=["finished", "running", "starting", "waiting"].index)
-        seen.add(tuple(queue.status(name).queue_position for name in names))
+        positions.add(tuple(queue.status(name).queue_position for name in names))
         time.sleep(0.02)
-    assert {(None, 1, 2), (None, None, 1)} <= seen
+    assert {(None, 1, 2), (None, None, 1)} <= positions
 
 
 def test_a_stopped_run_is_saved_and_resumes(queue):
@@ -110,7 +110,7 @@ def test_a_stopped_run_is_saved_and_resumes(queue):
     assert steps == list(range(50, steps[-1] + 1, 50))
 
 
-def test_a_paused_run_stands_still(queue):
+def test_a_paused_run_makes_no_progress(queue):
     name = queue.start(**QUICK, steps=20_000)
     wait_for_step(queue, name, 100)
     queue.pause(name)
@@ -150,7 +150,7 @@ def test_a_run_that_has_not_started_can_be_stopped(queue):
 
 
 def test_trainers_killed_at_any_moment(queue):
-    """The state is right, and every step is logged once in the end."""
+    """The state is correct at any time, and every step is logged once."""
     rng = random.Random(3)
     name = queue.start(**QUICK, steps=4000)
     for _ in range(4):
@@ -183,7 +183,7 @@ time.sleep(600)
 
 
 def test_servers_killed_at_any_moment(queue):
-    """Runs continue, the queue stays, and the next server works on both."""
+    """Runs continue, the queue survives, and the next server takes over both."""
     rng = random.Random(4)
     queue.start_worker = lambda: None  # only the servers start trainers
     names = [queue.start(**QUICK, steps=1500) for _ in range(3)]
@@ -263,7 +263,7 @@ def test_a_full_disk_is_reported(queue, monkeypatch):
         while "No space left" not in queue.status(name).message:
             assert time.monotonic() < give_up
             time.sleep(0.02)
-    wait_for(queue, name, "finished")  # it was tried again
+    wait_for(queue, name, "finished")  # it was started again
 
 
 def test_a_missing_corpus_is_reported_at_once(queue, monkeypatch, tmp_path):
@@ -372,17 +372,17 @@ def test_the_queue_is_bounded(queue):
         queue.start(**QUICK)
 
 
-def test_concurrent_requests_get_names_of_their_own(queue):
+def test_concurrent_requests_get_distinct_names(queue):
     queue.limits = Limits(max_waiting=40, max_kept=40)
     queue.start_worker = lambda: None
     names, lock = [], threading.Lock()
 
-    def ask():
+    def start():
         name = queue.start(**QUICK)
         with lock:
             names.append(name)
 
-    threads = [threading.Thread(target=ask) for _ in range(20)]
+    threads = [threading.Thread(target=start) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -390,7 +390,7 @@ def test_concurrent_requests_get_names_of_their_own(queue):
     assert len(set(names)) == 20
 
 
-def test_a_damaged_job_is_no_job(queue):
+def test_a_damaged_job_is_ignored(queue):
     for number, raw in enumerate((b"", b"{", b"[]", b'{"name": "x"}')):
         folder = queue.store.folder / f"x{number}"
         folder.mkdir(parents=True)
@@ -411,7 +411,7 @@ def test_a_damaged_run_can_be_deleted(queue):
     assert queue.names() == []
 
 
-def test_events_come_from_a_cursor(queue):
+def test_events_are_read_from_a_cursor(queue):
     name = queue.start(**QUICK, steps=100)
     assert queue.events(name) == ([], 0)
     wait_for(queue, name, "finished")

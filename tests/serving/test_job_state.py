@@ -38,11 +38,11 @@ STATES = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_the_state_follows_from_what_is_observed(state):
+def test_the_state_follows_from_the_observations(state):
     assert job_state.state_of(STATES[state]) == state
 
 
-def test_every_state_allows_what_the_table_says():
+def test_every_state_allows_the_actions_in_the_table():
     assert set(STATES) == set(job_state.ACTIONS)
     for state, observed in STATES.items():
         assert job_state.allowed_actions(observed) == job_state.ACTIONS[state]

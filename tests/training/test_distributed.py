@@ -18,7 +18,7 @@ FLAGS = [*SMALL_FLAGS, "--batch-size", "5", "--dropout", "0.2", "--log-interval"
 
 @pytest.fixture
 def torchrun(train):
-    """Starts train.py in two processes; nothing of them outlives the test."""
+    """A function that starts train.py in two processes, which are killed after the test."""
     launchers = []
 
     def start(*args):
@@ -39,7 +39,7 @@ def events(train, name):
 
 
 def workers(launcher):
-    """The processes that a launcher started, in the order of their ranks."""
+    """Return the pids of the processes that a launcher started, by rank."""
     listed = subprocess.run(
         ["pgrep", "-P", str(launcher.pid), "-f", "train.py"],
         capture_output=True,
@@ -61,7 +61,7 @@ def follow(train, name):
 
 
 @pytest.mark.parametrize(("size", "count"), [(1, 5), (2, 5), (3, 5), (5, 5)])
-def test_every_row_is_one_process_s(size, count):
+def test_every_row_belongs_to_one_process(size, count):
     rows = [i for rank in range(size) for i in range(count)[World(rank, size).rows(count)]]
     assert rows == list(range(count))
 
@@ -70,9 +70,9 @@ def test_two_processes_learn_as_one_does(train, torchrun, text_file, tolerance):
     flags = ["--data", text_file, *FLAGS, "--steps", 40, "--eval-interval", 20]
     assert train("--name", "one", *flags).returncode == 0
     pair = torchrun("--name", "two", *flags)
-    told, _ = pair.communicate(timeout=120)
-    assert pair.returncode == 0, told
-    assert told.count("finished at step 40") == 1, "both processes tell of the run"
+    output, _ = pair.communicate(timeout=120)
+    assert pair.returncode == 0, output
+    assert output.count("finished at step 40") == 1, "both processes print the run"
     one, two = events(train, "one"), events(train, "two")
     assert [(e["event"], e["step"]) for e in one] == [(e["event"], e["step"]) for e in two]
     for a, b in zip(one, two, strict=True):
@@ -80,47 +80,47 @@ def test_two_processes_learn_as_one_does(train, torchrun, text_file, tolerance):
             assert b[loss] == pytest.approx(a[loss], abs=tolerance)
 
 
-@pytest.mark.parametrize("told", ["a worker", "the launcher"])
-def test_a_pair_that_is_stopped_saves_once_and_goes_on(told, train, torchrun, text_file):
+@pytest.mark.parametrize("signalled", ["a worker", "the launcher"])
+def test_a_stopped_pair_saves_once_and_resumes(signalled, train, torchrun, text_file):
     flags = ["--data", text_file, "--name", "pair", *FLAGS, "--steps", 4000]
     flags += ["--eval-interval", 20]
     pair = torchrun(*flags)
     wait_for_a_save(train, "pair")
-    os.kill(workers(pair)[1] if told == "a worker" else pair.pid, signal.SIGTERM)
-    told_by, _ = pair.communicate(timeout=60)
-    assert (pair.returncode == 0) == (told == "a worker"), told_by  # torchrun's own end differs
+    os.kill(workers(pair)[1] if signalled == "a worker" else pair.pid, signal.SIGTERM)
+    output, _ = pair.communicate(timeout=60)
+    assert (pair.returncode == 0) == (signalled == "a worker"), output  # torchrun's own status
     last = events(train, "pair")[-1]
     assert last["event"] == "end"
     assert last["reason"] == "stopped"
-    if told == "the launcher":
+    if signalled == "the launcher":
         return
     steps = last["step"] + 5
     pair = torchrun("--name", "pair", "--resume", "--steps", steps)
-    told_by, _ = pair.communicate(timeout=60)
-    assert pair.returncode == 0, told_by
+    output, _ = pair.communicate(timeout=60)
+    assert pair.returncode == 0, output
     assert events(train, "pair")[-1]["reason"] == "finished"
     alone = train("--name", "pair", "--resume", "--steps", steps + 5)
     assert alone.returncode == 0, alone.stderr
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_killed_process_ends_the_run_with_a_word(rank, train, torchrun, text_file):
+def test_a_killed_process_ends_the_run_with_a_message(rank, train, torchrun, text_file):
     flags = ["--data", text_file, "--name", "pair", *FLAGS, "--steps", 4000]
     pair = torchrun(*flags, "--eval-interval", 20)
     wait_for_a_save(train, "pair")
     os.kill(workers(pair)[rank], signal.SIGKILL)
-    told, _ = pair.communicate(timeout=60)
+    output, _ = pair.communicate(timeout=60)
     assert pair.returncode != 0
-    assert "another process of this run is gone" in told
-    if rank == 1:  # the one that writes is left to say so
+    assert "another process of this run is gone" in output
+    if rank == 1:  # the first process survives and logs the failure
         last = events(train, "pair")[-1]
         assert last["reason"] == "failed"
         assert "--resume" in last["message"]
 
 
-def test_what_the_first_process_refuses_ends_all(train, torchrun, text_file):
+def test_an_error_in_the_first_process_ends_all(train, torchrun, text_file):
     pair = torchrun("--data", text_file, *FLAGS, "--batch-size", 1)
-    told, _ = pair.communicate(timeout=60)
+    output, _ = pair.communicate(timeout=60)
     assert pair.returncode != 0
-    assert "batch_size is 1; it must be 2 or more" in told
+    assert "batch_size is 1; it must be 2 or more" in output
     assert not train.checkpoints.exists()

@@ -62,28 +62,37 @@ def test_training_lowers_the_validation_loss(name, corpus, tokenizer):
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 @pytest.mark.parametrize("stop_at", [4, 5])
-def test_a_resumed_run_is_the_uninterrupted_one(corpus, tokenizer, optimizer, ema_decay, stop_at):
+def test_resuming_equals_an_uninterrupted_run(corpus, tokenizer, optimizer, ema_decay, stop_at):
     options = {"optimizer": optimizer, "ema_decay": ema_decay, "log_interval": 1}
     whole = make_trainer(corpus, tokenizer, **options)
     expected = run(whole)
 
-    first, seen = make_trainer(corpus, tokenizer, **options), []
+    first, events = make_trainer(corpus, tokenizer, **options), []
     for event in first.events():
-        seen.append(event)
+        events.append(event)
         if event.event == "step" and event.step == stop_at:
             first.stop()
-    assert (seen[-1].event, seen[-1].reason) == ("end", "stopped")
+    assert (events[-1].event, events[-1].reason) == ("end", "stopped")
     saved = first.state()
     copies = {name: tensor.clone() for name, tensor in saved.tensors.items()}
     second = make_trainer(
-        corpus, tokenizer, TrainerState(saved.step, saved.time, copies), **options
+        corpus, tokenizer, TrainerState(saved.step, saved.time, copies, saved.evaluated), **options
     )
-    seen = [e for e in seen if e.event not in ("save", "end")]
-    seen += [e for e in run(second) if e.event not in ("start", "save")]
-    assert without_times(seen) == without_times(e for e in expected if e.event != "save")
-    for kept in ("model", "eval_model"):
-        a, b = getattr(whole, kept).state_dict(), getattr(second, kept).state_dict()
+    events = [e for e in events if e.event not in ("save", "end")]
+    events += [e for e in run(second) if e.event not in ("start", "save")]
+    assert without_times(events) == without_times(e for e in expected if e.event != "save")
+    for model in ("model", "eval_model"):
+        a, b = getattr(whole, model).state_dict(), getattr(second, model).state_dict()
         assert all(a[name].equal(b[name]) for name in a)
+
+
+def test_a_run_that_ends_where_it_was_stopped_is_evaluated_there(corpus, tokenizer):
+    first = make_trainer(corpus, tokenizer, log_interval=1)
+    for event in first.events():
+        if event.event == "step" and event.step == 6:
+            first.stop()
+    events = run(make_trainer(corpus, tokenizer, first.state(), steps=6))
+    assert [(e.event, e.step) for e in events[1:]] == [("eval", 6), ("save", 6), ("end", 6)]
 
 
 def test_the_whole_validation_split_is_evaluated(corpus, tokenizer, tolerance):
@@ -181,7 +190,7 @@ def test_compiled_training_agrees_with_eager(corpus, tokenizer, tolerance):
         torch.testing.assert_close(p, q, rtol=1e-2, atol=max(1e-3, tolerance))
 
 
-def test_a_stop_that_all_agreed_on_stays(corpus, tokenizer):
+def test_an_agreed_stop_is_final(corpus, tokenizer):
     trainer = make_trainer(corpus, tokenizer)
     trainer.world = World(1, 2)
     trainer.stop()
@@ -191,7 +200,7 @@ def test_a_stop_that_all_agreed_on_stays(corpus, tokenizer):
     assert trainer.stopping
 
 
-def test_without_a_compiler_it_says_so_once_and_goes_on(corpus, tokenizer, monkeypatch, tmp_path):
+def test_without_a_compiler_a_run_notes_it_and_trains(corpus, tokenizer, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     torch._dynamo.reset()
@@ -203,13 +212,13 @@ def test_without_a_compiler_it_says_so_once_and_goes_on(corpus, tokenizer, monke
     assert end.reason == "finished"
 
 
-def test_a_short_run_is_not_compiled_by_itself(corpus, tokenizer):
+def test_a_short_run_is_not_compiled_unless_requested(corpus, tokenizer):
     start = next(make_trainer(corpus, tokenizer, compile="auto").events())
     assert not start.compiled
     assert not start.notes
 
 
-def test_precision_is_what_was_asked_for(monkeypatch):
+def test_the_requested_precision_is_used(monkeypatch):
     monkeypatch.delenv("CHARLM_PRECISION", raising=False)
     cpu = torch.device("cpu")
     assert choose_precision("fp32", cpu) == "fp32"
@@ -238,7 +247,7 @@ def test_bf16_training_works(corpus, tokenizer):
     assert last.val_loss < first.val_loss
 
 
-def test_the_module_draws_nothing_from_hidden_state(corpus, tokenizer):
+def test_training_does_not_depend_on_the_global_random_state(corpus, tokenizer):
     torch.manual_seed(1)
     a = make_trainer(corpus, tokenizer)
     run(a)
