@@ -16,7 +16,7 @@ from charlm.runs.log import read_events
 
 STRICT = 2**16  # the bit of a strict mode in MKL's mode
 # the shapes of the preset `fast`, for which runs differed, with few steps and one evaluation batch
-FLAGS = "--steps 6 --eval-interval 6 --eval-iters 1 --sample-chars 0"
+FLAGS = "--steps 3 --eval-interval 3 --eval-iters 1 --sample-chars 0"
 
 
 def mkl_mode():

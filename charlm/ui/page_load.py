@@ -11,10 +11,11 @@ from charlm.ui.play_html import hub_notice_html, model_summary_html
 def connect_page_load(page, library, default, controls, requests, tabs):
     """Connect the load events of `page`; `default`: the model chosen when the page was built."""
     filled_in = [controls.model, controls.model_summary, controls.prompt, *controls.settings]
-    outputs = [controls.hub_notice, *filled_in, requests.wanted]
+    has_link = gr.State(False)
+    outputs = [controls.hub_notice, *filled_in, has_link]
 
     def load(request: gr.Request):
-        updates = dict.fromkeys(outputs, gr.skip()) | {requests.wanted: False}
+        updates = dict.fromkeys(outputs, gr.skip()) | {has_link: False}
 
         def with_notice(*notices):
             notice = hub_notice_html([*library.notices(), *notices])
@@ -41,11 +42,11 @@ def connect_page_load(page, library, default, controls, requests, tabs):
             yield with_notice(str(error))
             return
         choose(name, value=name)
-        updates[requests.wanted] = True
+        updates[has_link] = True
         yield with_notice(notice)
 
     page.load(select_tab, None, tabs, **QUIET)
-    page.load(load, None, outputs, **SLOW).then(**requests.event)
+    page.load(load, None, outputs, **SLOW).then(**requests.event(has_link))
 
 
 def select_tab(request: gr.Request):

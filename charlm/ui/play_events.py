@@ -47,35 +47,33 @@ class Requests:
     """
 
     count: gr.Number  # not a gr.State: the browser learns of its changes from queued events only
-    wanted: gr.State  # False if the preceding event failed to prepare the request
     in_flight: InFlight
 
-    @property
-    def event(self):
-        """The arguments of an event that requests a text."""
-        return {
-            "fn": self._request,
-            "inputs": [self.count, self.wanted],
-            "outputs": [self.count, self.wanted],
-            **QUIET,
-        }
+    def event(self, prepared=None):
+        """Return the arguments of an event that requests a text.
 
-    def _request(self, request: gr.Request, count, wanted):
-        if wanted:
+        `prepared`: a gr.State that the preceding event sets to whether the request is to be made.
+        Each such event needs its own, so that it cannot suppress the requests of others.
+        """
+        inputs = [self.count, prepared] if prepared else [self.count]
+        return {"fn": self._request, "inputs": inputs, "outputs": self.count, **QUIET}
+
+    def _request(self, request: gr.Request, count, prepared=True):
+        if prepared:
             self.in_flight.stop(request.session_hash)
-        return count + wanted, True
+        return count + prepared
 
 
 def connect_play_events(library, controls, text, status):
     """Connect the events of the tab; returns Requests, by which other events request a text."""
-    requests = Requests(gr.Number(0, visible="hidden", precision=0), gr.State(True), InFlight())
+    requests = Requests(gr.Number(0, visible="hidden", precision=0), InFlight())
     connect_generation(library, controls, requests, [text, status, controls.notice])
-    gr.on([controls.generate.click, controls.prompt.submit], **requests.event)
+    gr.on([controls.generate.click, controls.prompt.submit], **requests.event())
     for button, prompt in controls.examples:
-        button.click(partial(str, prompt), None, controls.prompt, **QUIET).then(**requests.event)
+        button.click(partial(str, prompt), None, controls.prompt, **QUIET).then(**requests.event())
     summary = partial(model_summary_html, library)
     chosen = controls.model.input(summary, controls.model, controls.model_summary, **QUIET)
-    chosen.then(**requests.event)
+    chosen.then(**requests.event())
 
     def stop(request: gr.Request):
         requests.in_flight.stop(request.session_hash)
@@ -138,13 +136,7 @@ def connect_hub_source(library, controls, requests):
         notice, summary = hub_notice_html(library.notices()), model_summary_html(library, name)
         yield [notice, chosen, summary, "", True]
 
-    outputs = [
-        controls.hub_notice,
-        controls.model,
-        controls.model_summary,
-        controls.hub_source,
-        requests.wanted,
-    ]
-    source = controls.hub_source
-    fetched = source.submit(fetch, source, outputs, trigger_mode="multiple", **SLOW)
-    fetched.then(**requests.event)
+    source, fetched = controls.hub_source, gr.State(False)
+    outputs = [controls.hub_notice, controls.model, controls.model_summary, source, fetched]
+    event = source.submit(fetch, source, outputs, trigger_mode="multiple", **SLOW)
+    event.then(**requests.event(fetched))

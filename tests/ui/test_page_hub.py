@@ -151,16 +151,17 @@ def add_refused_repositories(hub, pushed):
     hub.add("bob/other", {"config.json": b"{}", "model.safetensors": b"x"})
 
 
-def test_a_refused_model_is_reported_and_changes_nothing(page, hub, pushed):
+def test_a_refused_model_is_reported_and_changes_nothing(page, hub_app, hub, pushed):
     add_refused_repositories(hub, pushed)
-    models = page.locator("#model label").all_text_contents()
+    models = Client(hub_app.url, verbose=False).predict(api_name="/models")
+    expect(page.locator("#model label")).to_have_text(models)  # once the page has loaded
     for source, message in REFUSED.items():
         fetch(page, source)
         expect(page.locator("#hub-notice")).to_contain_text(message)
         if source:
             expect(page.locator("#hub-notice")).to_contain_text(source)
     expect(chosen(page)).to_have_text(REPO)
-    assert page.locator("#model label").all_text_contents() == models
+    expect(page.locator("#model label")).to_have_text(models)
 
 
 def test_a_run_on_the_hub_is_followed_while_it_continues(page, hub, pushed):
@@ -191,6 +192,16 @@ def test_a_run_on_the_hub_is_followed_while_it_continues(page, hub, pushed):
 def test_a_link_that_cannot_be_reproduced_shows_a_notice(browser, hub_app, hub, query, notice):
     with visitor(browser, hub_app, query) as page:
         expect(page.locator("#hub-notice")).to_contain_text(notice, timeout=60_000)
+
+
+def test_generate_works_while_a_link_fetches_its_model(browser, hub_app, hub, other_weights):
+    hub.add("bob/slow", other_weights)
+    hub.delay("cdn/.*bob/slow", 5)
+    with visitor(browser, hub_app, "?model=bob/slow&max_new_chars=50") as page:
+        expect(page.locator("#hub-notice")).to_contain_text("Fetching bob/slow", timeout=60_000)
+        page.locator("#generate").click()
+        expect(page.locator("#status")).to_contain_text(f"{REPO}: ")
+        expect(page.locator("#status")).to_contain_text("bob/slow: 50 characters")
 
 
 def test_a_link_with_few_parameters_uses_the_defaults(browser, hub_app, hub):

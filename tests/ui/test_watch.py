@@ -215,7 +215,7 @@ def test_without_tiny_shakespeare_the_page_offers_a_generated_text(page):
 def test_a_run_from_a_terminal_is_followed(page, watch_app, text_file):
     train = CommandLine.__new__(CommandLine)
     train.folder = watch_app.log.parent
-    flags = ["--preset", "bigram", "--name", "elsewhere", "--data", text_file, "--steps", LONG]
+    flags = ["--preset", "bigram", "--name", "elsewhere", "--data", text_file, "--steps", 10**6]
     process = train.start(*flags)
     try:
         expect(page.locator("#runs")).to_contain_text("elsewhere · running", timeout=60_000)
