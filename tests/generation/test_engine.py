@@ -40,7 +40,7 @@ def wait_until(condition, seconds=60):
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up
-        time.sleep(0.001)
+        time.sleep(0.005)
 
 
 def test_an_engine_generates_what_decode_does():
@@ -179,7 +179,7 @@ def test_a_thousand_requests_leave_no_caches_or_threads_behind():
     for _ in range(1000):
         generate_text()
     assert [layer.cache.shape for layer in engine._batch.decoder.layers] == shapes
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # fewer if the thread of another test has ended
     assert (
         not engine.scheduler.waiting and not engine.scheduler.running and not engine._batch.decoding
     )

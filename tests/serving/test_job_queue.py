@@ -29,6 +29,7 @@ from charlm.serving.process import NICENESS
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the locks and signals of POSIX")
 TEXT = make_text()
 QUICK = {"preset": "bigram", "text": TEXT}
+POLL_SECONDS = 0.1  # a status costs milliseconds, which the trainers need more
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def wait_for(queue, name, *states, seconds=90):
     give_up = time.monotonic() + seconds
     while (status := queue.status(name)).state not in states:
         assert time.monotonic() < give_up, f"{status} is not {states}"
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
     return status
 
 
@@ -59,7 +60,7 @@ def wait_for_step(queue, name, step):
     give_up = time.monotonic() + 90
     while queue.status(name).step < step:
         assert time.monotonic() < give_up, queue.status(name)
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
 
 
 def logged_steps(queue, name):
@@ -91,7 +92,7 @@ def test_one_run_trains_at_a_time_and_the_others_have_positions(queue):
         assert sum(state in ("starting", "running") for state in states) <= 1
         assert states == sorted(states, key=["finished", "running", "starting", "waiting"].index)
         positions.add(tuple(queue.status(name).queue_position for name in names))
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
     assert {(None, 1, 2), (None, None, 1)} <= positions
 
 
@@ -262,7 +263,7 @@ def test_a_full_disk_is_reported(queue, monkeypatch):
         give_up = time.monotonic() + 20
         while "No space left" not in queue.status(name).message:
             assert time.monotonic() < give_up
-            time.sleep(0.02)
+            time.sleep(POLL_SECONDS)
     wait_for(queue, name, "finished")  # it was started again
 
 
@@ -532,7 +533,7 @@ def test_leftovers_of_killed_processes_are_deleted(queue):
     give_up = time.monotonic() + 20
     while len(list(queue.directory.iterdir())) > 2:
         assert time.monotonic() < give_up
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
     assert (queue.directory / f".y.{os.getpid()}.new").exists()
 
 

@@ -158,9 +158,9 @@ def test_an_ended_generation_is_never_shown_after_a_newer_one(page):
             if (seed && seed !== window.seeds.at(-1)) window.seeds.push(seed);
         }).observe(status, { childList: true, subtree: true, characterData: true });
     }""")
-    set_length(page, 2000)
+    set_length(page, 1000)
     examples = page.locator("#examples button")
-    for i in range(24):
+    for i in range(16):
         examples.nth(i % 5).click()
         page.wait_for_timeout(37 * (i % 7))
     examples.nth(3).click()
