@@ -202,10 +202,11 @@ def test_an_agreed_stop_is_final(corpus, tokenizer):
 
 def test_without_a_compiler_a_run_notes_it_and_trains(corpus, tokenizer, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     torch._dynamo.reset()
     trainer = make_trainer(corpus, tokenizer, compile="on", steps=2)
-    start, *_, end = run(trainer)
+    # not by monkeypatch, whose undoing leaves torch without the setting
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}):
+        start, *_, end = run(trainer)
     assert not start.compiled
     assert len(start.notes) == 1
     assert "without torch.compile" in start.notes[0]
