@@ -9,6 +9,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import preloaded
+
 import train as train_script
 
 REPOSITORY = Path(__file__).parent.parent
@@ -25,13 +27,15 @@ class CommandLine:
     def command(self, *args):
         return [sys.executable, str(self.folder / "train.py"), *map(str, args)]
 
-    def __call__(self, *args, **options):
-        options = {"capture_output": True, "text": True, "timeout": 120} | options
-        return subprocess.run(self.command(*args), check=False, **options)
+    def __call__(self, *args, preexec_fn=None):
+        if preexec_fn:
+            pipes = {"capture_output": True, "text": True, "timeout": 120}
+            return subprocess.run(self.command(*args), preexec_fn=preexec_fn, **pipes)
+        return preloaded.run(self.command(*args), text=True)
 
     def start(self, *args):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(self.command(*args), **pipes)
+        return preloaded.Process(self.command(*args), **pipes)
 
 
 class InThisProcess:
@@ -75,7 +79,7 @@ class App:
 
     def start(self):
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.env)
+            self.process = preloaded.Process(self.command, stdout=log, stderr=log, env=self.env)
         self.wait_until_it_serves()
 
     def wait_until_it_serves(self, seconds=90):

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 
+import preloaded
 import pytest
 import safetensors.torch
 from programs import REPOSITORY
@@ -38,7 +39,7 @@ def train_on_hub(train, hub, tmp_path):
         env = hub.env(tmp_path / "home", token) | {"PYTHONPATH": str(REPOSITORY)} | variables
         script = str(train.folder / "train.py")
         command = [sys.executable, "-c", WITHOUT_WAITS, script, *map(str, args)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+        done = preloaded.run(command, env=env, text=True, timeout=240)
         output = done.stdout + done.stderr
         assert "hf_" not in output.replace("hf auth login", "")  # the token is never printed
         assert "Traceback" not in output
@@ -61,7 +62,7 @@ def python(hub, tmp_path):
     def run(script, *args, token=TOKEN, home="elsewhere", **variables):
         env = hub.env(tmp_path / home, token) | {"PYTHONPATH": str(REPOSITORY)} | variables
         command = [sys.executable, "-c", "import json, charlm\n" + textwrap.dedent(script), *args]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+        done = preloaded.run(command, env=env, text=True, timeout=240)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
@@ -186,7 +187,7 @@ def test_the_last_push_is_retried_until_it_succeeds(finished, train_on_hub, hub)
 def test_ctrl_c_ends_the_wait_for_the_next_attempt(finished, train, hub, tmp_path):
     env = hub.env(tmp_path / "home", TOKEN) | UNREACHABLE
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(train.command(*push_flags()), env=env, **pipes)
+    process = preloaded.Process(train.command(*push_flags()), env=env, **pipes)
     line = process.stdout.readline()
     assert waits_in(line) == ["10"], line
     process.send_signal(signal.SIGINT)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import preloaded
 import pytest
 from browser import paste, visitor
 from gradio_client import Client
@@ -35,7 +36,7 @@ def deploy(hub, tmp_path):
     def run(*flags, token="hf_writer"):
         command = [sys.executable, str(REPOSITORY / "app.py"), "--deploy", *flags]
         env = hub.env(tmp_path / "home", token)
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+        done = preloaded.run(command, env=env, text=True, timeout=240)
         output = done.stdout + done.stderr
         assert "hf_" not in output.replace("hf auth login", "")
         assert "Traceback" not in output

@@ -9,7 +9,9 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import preloaded
 import pytest
 from programs import REPOSITORY
 from small_models import make_text
@@ -21,7 +23,7 @@ from charlm.errors import CharlmError
 from charlm.runs.log import is_log_locked
 from charlm.runs.resume import can_resume
 from charlm.serving import job as job_files
-from charlm.serving import job_queue
+from charlm.serving import job_queue, process
 from charlm.serving.job_queue import JobError, JobQueue
 from charlm.serving.limits import Limits
 from charlm.serving.process import NICENESS
@@ -33,8 +35,10 @@ POLL_SECONDS = 0.1  # a status costs milliseconds, which the trainers need more
 
 
 @pytest.fixture
-def queue(train):
+def queue(train, monkeypatch):
     """A JobQueue in an empty folder; its trainers are killed after the test."""
+    preloading = SimpleNamespace(**vars(subprocess) | {"Popen": preloaded.Process})
+    monkeypatch.setattr(process, "subprocess", preloading)
     train.checkpoints.mkdir()
     queue = JobQueue(train.checkpoints, Limits())
     yield queue

@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import textwrap
 import time
 
+import preloaded
 import pytest
 from browser import visitor
 from gradio_client import Client
@@ -232,7 +232,7 @@ def start_with(env, directory, *sources):
     """Return (default model, notices, seconds) of a library started with each source."""
     env = env | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", textwrap.dedent(START), str(directory), *sources]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+    done = preloaded.run(command, env=env, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

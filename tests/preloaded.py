@@ -1,0 +1,247 @@
+"""Start Python scripts, or code after `-c`, in copies of a process that has loaded torch already.
+
+Loading torch takes two seconds of a processor, and the tests start hundreds of scripts. A server
+process loads it once; for each script it forks a copy, which becomes that script's process: with
+its own arguments, environment, working directory and standard streams.
+"""
+
+import array
+import atexit
+import contextlib
+import ctypes
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+POLL_SECONDS = 0.01
+MAX_REQUEST = 2**20  # bytes
+MAX_COMMAND = 4096  # bytes of a command line
+
+
+class Process:
+    """A script's process, like subprocess.Popen; `command` begins with a Python."""
+
+    _server = None  # the address of the server of this process
+
+    def __init__(
+        self,
+        command,
+        stdin=None,
+        stdout=None,
+        stderr=None,
+        text=False,
+        env=None,
+        start_new_session=False,
+    ):
+        request = {
+            "command": command,
+            "env": dict(env or os.environ),
+            "cwd": str(Path.cwd()),
+            "start_new_session": start_new_session,
+        }
+        opened, self.stdout, self.stderr = [], None, None
+
+        def descriptor(stream, name):
+            if stream == subprocess.PIPE:
+                reading, writing = os.pipe()
+                setattr(self, name, open(reading, "r" if text else "rb"))  # noqa: SIM115, PTH123
+                opened.append(writing)
+                return writing
+            if stream == subprocess.DEVNULL:
+                opened.append(os.open(os.devnull, os.O_RDWR))
+                return opened[-1]
+            return {"stdin": 0, "stdout": 1, "stderr": 2}[name] if stream is None else fd_of(stream)
+
+        descriptors = [descriptor(stdin, "stdin"), descriptor(stdout, "stdout")]
+        joined = stderr == subprocess.STDOUT
+        descriptors.append(descriptors[1] if joined else descriptor(stderr, "stderr"))
+        self.args, self.returncode = command, None
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(server_address())
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+        self._connection.sendmsg([json.dumps(request).encode() + b"\n"], rights)
+        self.pid = int.from_bytes(self._connection.recv(8), "little")
+        for opened_here in opened:
+            os.close(opened_here)
+
+    def poll(self):
+        """Return the exit status, negative for a signal; None while the process runs."""
+        if self.returncode is None:
+            self._connection.setblocking(False)
+            try:
+                self.returncode = int.from_bytes(self._connection.recv(8), "little", signed=True)
+            except BlockingIOError:
+                return None
+        return self.returncode
+
+    def wait(self, timeout=None):
+        """Return the exit status. Raises subprocess.TimeoutExpired."""
+        give_up = None if timeout is None else time.monotonic() + timeout
+        while self.poll() is None:
+            if give_up is not None and time.monotonic() > give_up:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(POLL_SECONDS)
+        return self.returncode
+
+    def communicate(self, timeout=None):
+        """Return what the process wrote to its pipes, once it has ended."""
+        with ThreadPoolExecutor() as readers:
+            streams = (self.stdout, self.stderr)
+            contents = [stream and readers.submit(stream.read) for stream in streams]
+            try:
+                self.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+            return [content and content.result() for content in contents]
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+def run(command, timeout=120, capture_output=True, **options):
+    """Run a script to its end as subprocess.run does, without `check`."""
+    if capture_output:
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = Process(command, **options)
+    output, errors = process.communicate(timeout)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def fd_of(stream):
+    return stream if isinstance(stream, int) else stream.fileno()
+
+
+def server_address():
+    """Return the address of this process's server, which is started first if there is none."""
+    if Process._server is None:
+        address = str(Path(tempfile.mkdtemp(prefix="preloaded-")) / "socket")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        command = [sys.executable, __file__, address, "x" * MAX_COMMAND]
+        server = subprocess.Popen(command, **pipes)
+        server.stdout.readline()  # it listens
+        atexit.register(server.communicate)  # closes its input, which ends it
+        Process._server = address
+    return Process._server
+
+
+def serve(address):
+    """Fork for each request until the standard input is closed; return in the copies only.
+
+    Returns (request, the standard streams' descriptors).
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen()
+    listener.settimeout(POLL_SECONDS)
+    print("listening", flush=True)
+    os.set_blocking(0, False)
+    children = {}  # pid -> connection
+    while os.getppid() != 1 and is_open(0):
+        report_ended(children)
+        try:
+            connection = listener.accept()[0]
+        except TimeoutError:
+            continue
+        connection.setblocking(True)
+        request, descriptors = receive(connection)
+        if not (pid := os.fork()):
+            return request, descriptors
+        children[pid] = connection
+        connection.send(pid.to_bytes(8, "little"))
+        for descriptor in descriptors:
+            os.close(descriptor)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    Path(address).unlink()
+    Path(address).parent.rmdir()
+    os._exit(0)
+
+
+def is_open(descriptor):
+    try:
+        return os.read(descriptor, 1) != b""
+    except BlockingIOError:
+        return True
+
+
+def report_ended(children):
+    """Send the exit statuses of the children that have ended."""
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        ended = os.waitstatus_to_exitcode(status).to_bytes(8, "little", signed=True)
+        with children.pop(pid) as connection, contextlib.suppress(BrokenPipeError):
+            connection.send(ended)  # nobody may wait for it any more
+
+
+def receive(connection):
+    """Return (request, descriptors) from a connection."""
+    raw, descriptors, _, _ = socket.recv_fds(connection, MAX_REQUEST, 3)
+    while not raw.endswith(b"\n"):
+        raw += connection.recv(MAX_REQUEST)
+    return json.loads(raw), descriptors
+
+
+def become(request, descriptors):
+    """Give this process the environment, arguments and streams of a new one."""
+    if request["start_new_session"]:
+        os.setsid()
+    set_command_line(request["command"])
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    _, *sys.argv = request["command"]
+    directory = "" if sys.argv[0] == "-c" else str(Path(sys.argv[0]).resolve().parent)
+    paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:1] = [directory, *paths]
+    sys.modules.pop("sitecustomize", None)
+    with contextlib.suppress(ImportError):  # there may be none
+        import sitecustomize  # noqa: F401
+
+
+def execute():
+    """Run the script, or the code after `-c`, that this process's arguments name."""
+    if sys.argv[0] == "-c":
+        exec(sys.argv.pop(1), {"__name__": "__main__"})
+    else:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def set_command_line(command):
+    """Change the command line of this process in /proc, to at most MAX_COMMAND bytes."""
+    stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(stat[45]), int(stat[46])  # see proc_pid_stat(5)
+    raw = b"\0".join(os.fsencode(argument) for argument in command)
+    ctypes.memmove(start, raw[: end - start - 1].ljust(end - start, b"\0"), end - start)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+
+    # isort: split
+
+    become(*serve(sys.argv[1]))
+    execute()
