@@ -1,7 +1,6 @@
 """Serve the page: `python app.py`. Or deploy it as a Hugging Face Space: `app.py --deploy`."""
 
 import argparse
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -11,8 +10,9 @@ from charlm.hub.client import HubError
 from charlm.hub.pull import disable_telemetry
 from charlm.hub.space import deploy
 from charlm.runs.paths import checkpoints_directory
+from charlm.serving.clients import trust_proxies
 from charlm.serving.limits import Limits
-from charlm.ui import build, theme_arguments
+from charlm.ui import build, launch_arguments
 
 HERE = Path(__file__).parent
 
@@ -21,6 +21,7 @@ def main():
     """Serve the page until stopped, or deploy it; returns the exit status."""
     args = parse_arguments()
     disable_telemetry()
+    trust_proxies()
     try:
         if args.deploy is not None:
             print(f"deployed to {deploy(HERE, args.deploy, args.model, args.private)}")
@@ -33,16 +34,7 @@ def main():
         return 1 if isinstance(error, HubError) else 2
     if checkpoints != HERE / "checkpoints":
         print(f"runs are kept in {checkpoints}", flush=True)
-    page.launch(
-        share=args.share or None,
-        footer_links=["api", "settings"],
-        run_history=False,
-        enable_monitoring=False,
-        mcp_server=importlib.util.find_spec("mcp") is not None,
-        max_threads=limits.max_streams + limits.max_queue + 40,  # streams, and the page's events
-        max_file_size=4 * limits.max_text,  # the form reports smaller excesses at the field
-        **theme_arguments(),
-    )
+    page.launch(share=args.share or None, **launch_arguments(page, limits))
     return 0
 
 

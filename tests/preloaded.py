@@ -161,9 +161,11 @@ def serve(address):
         connection.setblocking(True)
         request, descriptors = receive(connection)
         if not (pid := os.fork()):
+            if request["start_new_session"]:
+                os.setsid()
+            connection.send(os.getpid().to_bytes(8, "little"))
             return request, descriptors
         children[pid] = connection
-        connection.send(pid.to_bytes(8, "little"))
         for descriptor in descriptors:
             os.close(descriptor)
     for pid in children:
@@ -201,8 +203,6 @@ def receive(connection):
 
 def become(request, descriptors):
     """Give this process the environment, arguments and streams of a new one."""
-    if request["start_new_session"]:
-        os.setsid()
     set_command_line(request["command"])
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)

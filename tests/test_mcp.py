@@ -65,5 +65,5 @@ def test_tools_do_what_the_endpoints_do(in_session):
     assert (first[0], first[1][:5], len(first[1])) == (False, "KING:", 35)
     assert not score[0] and "bits_per_char" in score[1]
     assert not status[0] and "'state': 'finished'" in status[1]
-    assert bad[0] == (True, "max_new_chars is -1; it must be 1 or more")
+    assert bad[0] == (True, "max_new_chars is -1; it must be a whole number from 1 to 5,000")
     assert bad[1][0] and "cannot be a run's name" in bad[1][1]

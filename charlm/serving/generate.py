@@ -5,11 +5,10 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from charlm.config import SampleConfig, require
+from charlm.config import SampleConfig
 from charlm.errors import CharlmError
 from charlm.inspection.scores import score
 
-MAX_PROMPT_CHARS = 10_000
 FIRST_UPDATE_SECONDS = 0.04  # until the first characters are shown
 UPDATE_SECONDS = 0.08  # between updates: twelve a second look fluent and cost little
 MAX_UPDATE_RATE = 100  # updates per second over all streams; each costs the server about 2 ms
@@ -35,34 +34,10 @@ class Progress:
         return len(self.text) - self.prompt_length
 
 
-def sample_config(limits, max_new_chars, temperature, top_k, top_p, min_p, seed):
-    """Return a SampleConfig within the Limits; a seed of -1 is random. Raises ConfigError."""
-    config = SampleConfig(
-        max_new_chars=as_int(max_new_chars),
-        temperature=temperature,
-        top_k=as_int(top_k),
-        top_p=top_p,
-        min_p=min_p,
-        seed=random_seed() if seed == -1 else as_int(seed),
-    )
-    allowed = f"from 1 to {limits.max_new_chars}"
-    require(config.max_new_chars <= limits.max_new_chars, "max_new_chars", max_new_chars, allowed)
-    return config
-
-
-def as_int(number):
-    """Return a whole float, as browsers send integers, as an int; any other value unchanged."""
-    return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-def check_text_length(name, text):
-    """Raise CharlmError unless `text` is a string of at most MAX_PROMPT_CHARS characters."""
-    if not isinstance(text, str):
-        raise CharlmError(f"{name} must be a text, not {type(text).__name__}")
-    if len(text) > MAX_PROMPT_CHARS:
-        raise CharlmError(
-            f"{name} has {len(text):,} characters; at most {MAX_PROMPT_CHARS:,} are taken here"
-        )
+def sample_config(max_new_chars, temperature, top_k, top_p, min_p, seed):
+    """Return the SampleConfig of checked parameters; a seed of -1 is random."""
+    seed = random_seed() if seed == -1 else seed
+    return SampleConfig(max_new_chars, temperature, top_k, top_p, min_p, seed)
 
 
 async def generate(library, prompt, model, config, client=None, stop_requested=lambda: False):
@@ -71,10 +46,8 @@ async def generate(library, prompt, model, config, client=None, stop_requested=l
     `model`: its name in the Library. `client`: max_per_visitor bounds its streams. The text
     ends early when stop_requested() returns true or the caller closes the generator.
 
-    Raises CharlmError if the prompt is too long, the model is unknown or damaged, or the limits
-    do not admit the text now.
+    Raises CharlmError if the model is unknown or damaged, or the limits do not admit the text now.
     """
-    check_text_length("the prompt", prompt)
     engine, tokenizer = await asyncio.to_thread(library.engine, model)
     text, dropped = tokenizer.clean(prompt)
     prompt_length, ids = len(text), tokenizer.encode(text or tokenizer.start_char)
@@ -109,10 +82,9 @@ async def generate(library, prompt, model, config, client=None, stop_requested=l
 def score_text(library, text, model):
     """Return the surprise of a model at each character of `text`: see inspection.scores.score.
 
-    Characters that the model does not know are left out. Raises CharlmError if the text is too long
-    or no character is left, or if the model is unknown or damaged.
+    Characters that the model does not know are left out. Raises CharlmError if no character is
+    left, or if the model is unknown or damaged.
     """
-    check_text_length("the text", text)
     network, tokenizer = library.get(model)
     cleaned = tokenizer.clean(text).text
     if not cleaned:

@@ -1,4 +1,4 @@
-"""The page: `build` builds it, `theme_arguments` styles it. Importing has no side effects."""
+"""The page: `build` builds it, `launch_arguments` serve it. Importing has no side effects."""
 
 from functools import partial
 
@@ -9,17 +9,18 @@ from charlm.hub.follow import HubFollowers
 from charlm.serving.job_queue import JobQueue
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
+from charlm.serving.parameters import endpoint_parameters
 from charlm.serving.run_monitor import RunMonitor
 from charlm.ui.api import add_endpoints
-from charlm.ui.api_page import Page
-from charlm.ui.events import QUIET
+from charlm.ui.events import GENERATE_EVENT, QUIET
+from charlm.ui.launch import launch_arguments
+from charlm.ui.page import Page
 from charlm.ui.page_load import connect_page_load
 from charlm.ui.play import build_play_tab
-from charlm.ui.theme import theme_arguments
 from charlm.ui.watch import build_watch_tab
 from charlm.ui.zerogpu import declare_gpu_event
 
-__all__ = ["build", "theme_arguments"]
+__all__ = ["build", "launch_arguments"]
 
 TICK = 1.0  # seconds between updates of the Watch tab
 SET_ACTIVE = "() => [{{__type__: 'update', active: {active}}}]"
@@ -49,7 +50,9 @@ def build(directory, model=None, limits=None, trainer=None):
     monitor = RunMonitor(jobs, followers)
     library = Library(directory, followers, limits, model, monitor.is_training)
     default = library.default()
-    with Page(title="charlm", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    parameters = endpoint_parameters(limits, default)
+    parameters[GENERATE_EVENT] = parameters["generate"]
+    with Page(parameters, title="charlm", analytics_enabled=False) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
         timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:

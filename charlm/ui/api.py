@@ -9,8 +9,8 @@ from contextlib import aclosing
 import gradio as gr
 
 from charlm.config import SampleConfig, notes_of
-from charlm.serving.generate import as_int, sample_config, score_text
 from charlm.serving.generate import generate as generate_text
+from charlm.serving.generate import sample_config, score_text
 from charlm.ui.events import visitor_errors
 
 
@@ -36,7 +36,7 @@ def add_generate_endpoint(library, default):
     ) -> str:
         with visitor_errors():
             settings = max_new_chars, temperature, top_k, top_p, min_p, seed
-            config = sample_config(library.limits, *settings)
+            config = sample_config(*settings)
             updates = generate_text(library, prompt, model, config, request.session_hash)
             async with aclosing(updates):
                 async for progress in updates:
@@ -97,7 +97,7 @@ def add_status_endpoints(monitor):
         """
         with visitor_errors():
             status = monitor.status(run)
-            events, cursor = monitor.events(run, as_int(cursor))
+            events, cursor = monitor.events(run, cursor)
         return {
             "state": status.state,
             "step": status.step,
@@ -123,7 +123,7 @@ def add_training_endpoints(jobs):
             steps: The number of optimizer steps; 0: the preset's.
             text: The text to train on; empty: Tiny Shakespeare.
         """
-        options = {"steps": as_int(steps)} if steps else {}
+        options = {"steps": steps} if steps else {}
         with visitor_errors():
             return jobs.start(preset, name, text, **options)
 

@@ -1,21 +1,13 @@
 """Links to a generation: an address that holds its prompt, model, revision and settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from urllib.parse import urlencode
 
 from charlm.config import SampleConfig
-from charlm.errors import CharlmError
-from charlm.serving.generate import check_text_length, sample_config
+from charlm.serving.parameters import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Text, sample_parameters
 
 MAX_QUERY_CHARS = 8_000  # every browser and server accepts an address of this length
-SETTINGS = {  # name -> (type, default), in the order that sample_config takes them
-    "max_new_chars": (int, SampleConfig.max_new_chars),
-    "temperature": (float, SampleConfig.temperature),
-    "top_k": (int, SampleConfig.top_k),
-    "top_p": (float, SampleConfig.top_p),
-    "min_p": (float, SampleConfig.min_p),
-    "seed": (int, -1),
-}
+SETTINGS = tuple(field.name for field in fields(SampleConfig))
 
 
 @dataclass(frozen=True)
@@ -43,16 +35,10 @@ def link_from_query(params, default_model, limits):
     """
     if not {"prompt", "model", *SETTINGS} & params.keys():
         return None
-    settings = tuple(parse_setting(name, params.get(name, "")) for name in SETTINGS)
-    sample_config(limits, *settings)
-    prompt = params.get("prompt", "")
-    check_text_length("the prompt", prompt)
-    return Link(prompt, params.get("model") or default_model, params.get("revision", ""), settings)
-
-
-def parse_setting(name, text):
-    kind, default = SETTINGS[name]
-    try:
-        return kind(text) if text else default
-    except ValueError:
-        raise CharlmError(f"this link says {name} is {text!r}, which is no number") from None
+    name = Text("", MAX_NAME_CHARS)
+    prompt = Text("", MAX_PROMPT_CHARS).check("prompt", params.get("prompt"))
+    model = name.check("model", params.get("model")) or default_model
+    revision = name.check("revision", params.get("revision"))
+    parameters = sample_parameters(limits).items()
+    settings = (parameter.check(name, params.get(name)) for name, parameter in parameters)
+    return Link(prompt, model, revision, tuple(settings))

@@ -92,7 +92,7 @@ def connect_generation(library, controls, requests, outputs):
         session, progress = request.session_hash, None
         stop = in_flight.begin(session)
         try:
-            config = sample_config(library.limits, *settings)
+            config = sample_config(*settings)
             values = dict(zip(SETTINGS, settings, strict=True)) | {"seed": config.seed}
             link = Link(prompt, model, library.revision(model), tuple(values.values()))
             updates = generate(library, prompt, model, config, session, stop.is_set)

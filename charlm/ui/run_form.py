@@ -8,7 +8,6 @@ import gradio as gr
 from charlm.config import GPTConfig, TrainConfig, notes_of
 from charlm.data.corpus import DataError
 from charlm.presets import PRESETS
-from charlm.serving.generate import as_int
 from charlm.serving.limits import OPTIONS
 from charlm.ui.events import QUIET
 
@@ -88,6 +87,7 @@ def build_own_text(limits):
         info=f"any alphabet, from 1,000 characters to {limits.max_text:,} bytes",
         lines=4,
         max_lines=8,
+        max_length=4 * limits.max_text,  # smaller excesses are reported here
         visible=False,
         elem_id="own-text",
     )
@@ -144,9 +144,10 @@ def job_arguments(preset, source, text, file, name, *numbers):
     "text" is "" unless it is the visitor's own. Raises DataError for a file that is no text.
     """
     options = {
-        option: as_int(value)
+        option: value
         for option, value in zip(OPTIONS, numbers, strict=True)
-        if preset_value(preset, option) is not None and value != preset_value(preset, option)
+        if preset_value(preset, option) is not None
+        and value not in (None, preset_value(preset, option))  # None: the field was emptied
     }
     text = read_own_text(text, file) if source == OWN else ""
     return {"preset": preset, "name": (name or "").strip(), "text": text} | options

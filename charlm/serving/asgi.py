@@ -1,0 +1,25 @@
+"""What the page's middleware shares: plain ASGI, without a framework."""
+
+import json
+
+HTTP_PREFIX = "/gradio_api"
+
+
+async def refuse(send, status, sentence):
+    """Answer a request with an HTTP status and a sentence, as Gradio's clients expect it."""
+    body = json.dumps({"detail": sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def header(scope, name):
+    """Return a header of a request as a string; "" if it has none."""
+    found = (value for key, value in scope["headers"] if key == name.encode())
+    return next(found, b"").decode("latin-1")
+
+
+def route_of(scope):
+    """Return the path of a request below the root path, without a slash at its end."""
+    path, root = scope["path"], scope.get("root_path", "")
+    return path.removeprefix(root).rstrip("/") or "/"

@@ -1,0 +1,48 @@
+"""The arguments of `gr.Blocks.launch` that every charlm page has."""
+
+import importlib.util
+
+from starlette.middleware import Middleware
+
+from charlm.serving.bodies import BodyCheck, Event
+from charlm.serving.hosts import HostCheck
+from charlm.serving.routes import RouteCheck
+from charlm.serving.uploads import UploadLimits
+from charlm.ui.theme import theme_arguments
+
+MAX_SESSIONS = 1_000  # whose state is kept
+
+
+def launch_arguments(page, limits):
+    """Return the arguments for a page that `build` made with these Limits."""
+    max_file = 4 * limits.max_text  # the form reports smaller excesses at the field
+    return {
+        "footer_links": ["api", "settings"],
+        "run_history": False,
+        "enable_monitoring": False,
+        "mcp_server": importlib.util.find_spec("mcp") is not None,
+        # streams, and the page's events
+        "max_threads": limits.max_streams + limits.max_queue + 40,
+        "max_file_size": max_file,
+        "state_session_capacity": MAX_SESSIONS,
+        "app_kwargs": {"middleware": middleware(page, limits, max_file)},
+        **theme_arguments(),
+    }
+
+
+def middleware(page, limits, max_file):
+    """Return the checks that every request passes before Gradio sees it."""
+    return [
+        Middleware(HostCheck, share_url=lambda: page.share_url),
+        Middleware(RouteCheck),
+        Middleware(UploadLimits, max_file=max_file),
+        Middleware(BodyCheck, max_text=limits.max_text, events=lambda: events_of(page)),
+    ]
+
+
+def events_of(page):
+    """Return index -> Event of a page's events and endpoints."""
+    return {
+        index: Event(fn.api_name or "", list(page.parameters.get(fn.api_name, ())))
+        for index, fn in page.fns.items()
+    }
