@@ -8,7 +8,11 @@ HTTP_PREFIX = "/gradio_api"
 async def refuse(send, status, sentence):
     """Answer a request with an HTTP status and a sentence, as Gradio's clients expect it."""
     body = json.dumps({"detail": sentence}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),  # the rest of the request is not read
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -59,7 +59,14 @@ class Number:
     @property
     def allowed(self):
         """The allowed values in words."""
-        return f"a number from {self.low:,} to {self.high:,}"
+        return f"a number {self.bounds}"
+
+    @property
+    def bounds(self):
+        """The bounds in words."""
+        if self.high >= MAX_TOP_K:
+            return f"of {self.low:,} or more"
+        return f"from {self.low:,} to {self.high:,}"
 
     def check(self, name, value):
         """Return the number, or the default for None or an emptied field. Raises ParameterError.
@@ -87,7 +94,7 @@ class Integer(Number):
 
     @property
     def allowed(self):
-        return f"a whole number from {self.low:,} to {self.high:,}"
+        return f"a whole number {self.bounds}"
 
     def convert(self, name, value, number):
         if isinstance(number, float) and not number.is_integer():

@@ -48,12 +48,11 @@ class UploadLimits:
 
         async def recording_send(message):
             answer.extend(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                self.keep(Uploaded(address_of(scope), paths_in(answer)))
             await send(message)
 
-        try:
-            return await self.app(scope, bounded_receive, recording_send)
-        finally:
-            self.keep(Uploaded(address_of(scope), paths_in(answer)))
+        return await self.app(scope, bounded_receive, recording_send)
 
     def keep(self, uploaded):
         """Add an upload; delete those beyond the bounds now, and this one after MAX_AGE."""
@@ -71,9 +70,12 @@ class UploadLimits:
 
     def delete(self, uploaded):
         """Delete the files of an upload, unless that has been done."""
-        if uploaded in self.kept:
-            self.kept.remove(uploaded)
-        for path in uploaded.paths:
+        if uploaded not in self.kept:
+            return
+        self.kept.remove(uploaded)
+        # Gradio names a file after its content: two visitors' uploads may be the same file
+        shared = {path for upload in self.kept for path in upload.paths}
+        for path in set(uploaded.paths) - shared:
             with contextlib.suppress(OSError):
                 Path(path).unlink(missing_ok=True)
                 Path(path).parent.rmdir()

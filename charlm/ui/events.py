@@ -24,5 +24,8 @@ def visitor_errors():
 
 
 def visitor_error(error):
-    """Return a gr.Error with the message of a CharlmError; it prints no traceback."""
-    return gr.Error(str(error), print_exception=False)
+    """Return a gr.Error with the message of a CharlmError; it prints no traceback.
+
+    Gradio shows the message as HTML, and it may quote what a visitor sent.
+    """
+    return gr.Error(str(error).replace("<", "&lt;"), print_exception=False)

@@ -10,7 +10,7 @@ from charlm.serving.routes import RouteCheck
 from charlm.serving.uploads import UploadLimits
 from charlm.ui.theme import theme_arguments
 
-MAX_SESSIONS = 1_000  # whose state is kept
+MAX_SESSIONS = 200  # whose state is kept; each takes about 200 kB
 
 
 def launch_arguments(page, limits):

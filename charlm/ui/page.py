@@ -1,7 +1,11 @@
 """The page as a gr.Blocks that checks what visitors send and describes its API."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import gradio as gr
-from gradio.utils import get_function_description
+from gradio.state_holder import SessionState
+from gradio.utils import get_function_description, get_upload_folder
 
 from charlm.errors import CharlmError
 from charlm.serving.parameters import (
@@ -17,10 +21,11 @@ from charlm.ui.events import visitor_error
 
 MAX_TYPED_CHARS = 10_000  # in a text box that says no other limit
 MAX_CHOICES = 100
+MAX_PATH_CHARS = 1_000
 
 
 class Page(gr.Blocks):
-    """Blocks with two additions.
+    """Blocks that differ from Gradio's in two points.
 
     The inputs of every event and endpoint are checked before Gradio looks at them: it would fetch
     the addresses in objects that look like its files, and report a wrong type without its name.
@@ -48,7 +53,8 @@ class Page(gr.Blocks):
         """Return the inputs of an event with defaults filled in. Raises CharlmError."""
         parameters = self.parameters.get(block_fn.api_name)
         if parameters is None:
-            checks = [(c.label or c.elem_id, parameter_of(c)) for c in block_fn.inputs]
+            updated = {block._id for fn in self.fns.values() for block in fn.outputs}
+            checks = [(name_of(c), parameter_of(c, c._id in updated)) for c in block_fn.inputs]
         else:
             checks = list(parameters.items())
         if len(inputs) > len(checks):
@@ -56,6 +62,16 @@ class Page(gr.Blocks):
             raise CharlmError(f"{len(inputs)} values were sent; the parameters are: {names}")
         inputs = [*inputs, *[None] * (len(checks) - len(inputs))]
         return [p.check(name, value) for (name, p), value in zip(checks, inputs, strict=True)]
+
+    async def preprocess_data(self, block_fn, inputs, state, explicit_call=False):
+        """Return the inputs of an event's function, which are checked already.
+
+        Gradio would keep a copy of each in the session, and know only the choices that the page was
+        built with.
+        """
+        state = state or SessionState(self)
+        blocks = zip(block_fn.inputs, inputs, strict=True)
+        return [state[block._id] if block.stateful else value for block, value in blocks]
 
     def get_api_info(self, *args, **kwargs):
         """Return Gradio's API information with each parameter's name and description."""
@@ -76,21 +92,44 @@ class State:
 
 
 class Upload:
-    """A file that was uploaded to this page: an object with its path."""
+    """A file that was uploaded to this page: Gradio sends an object with its path."""
 
     def check(self, name, value):
-        """Return what Gradio needs of the object; it checks that the path is an upload's."""
+        """Return the path, or None for None. Raises ParameterError if it is no upload's."""
         if value is None:
             return None
         path = value.get("path") if isinstance(value, dict) else None
-        if not isinstance(path, str) or len(path) > 1000:
+        if not isinstance(path, str) or len(path) > MAX_PATH_CHARS or "\0" in path:
             raise ParameterError(name, value, "a file uploaded here")
-        file_name = Text(None, MAX_NAME_CHARS).check(name, value.get("orig_name"))
-        return {"path": path, "orig_name": file_name, "meta": {"_type": "gradio.FileData"}}
+        folder, resolved = Path(get_upload_folder()).resolve(), Path(path).resolve()
+        if not (resolved.is_relative_to(folder) and resolved.is_file()):
+            raise ParameterError(name, value, "a file uploaded here, some minutes ago at most")
+        return str(resolved)
 
 
-def parameter_of(component):
-    """Return the parameter of a private event that a component's value is checked against."""
+@dataclass(frozen=True)
+class OneOf:
+    """One of some fixed choices."""
+
+    choices: tuple
+
+    def check(self, name, value):
+        """Return the choice. Raises ParameterError."""
+        if not isinstance(value, str) or value not in self.choices:
+            raise ParameterError(name, value, "one of " + ", ".join(self.choices))
+        return value
+
+
+def name_of(component):
+    """Return what messages call a component."""
+    return component.label or component.elem_id or "the event"
+
+
+def parameter_of(component, is_updated):
+    """Return the parameter that a component's value is checked against.
+
+    `is_updated`: whether events change the component, and perhaps its choices.
+    """
     if isinstance(component, gr.Textbox):
         return Text("", component.max_length or MAX_TYPED_CHARS)
     if isinstance(component, gr.Slider):
@@ -100,8 +139,9 @@ def parameter_of(component):
         return kind(None, -MAX_INT, MAX_INT)
     if isinstance(component, gr.Dropdown) and component.multiselect:
         return Choices(MAX_CHOICES)
-    if isinstance(component, gr.Radio | gr.Dropdown):
-        return Text(None, MAX_NAME_CHARS)
+    if isinstance(component, gr.Radio):
+        fixed = OneOf(tuple(value for _, value in component.choices))
+        return Text(None, MAX_NAME_CHARS) if is_updated else fixed
     return {gr.State: State, gr.File: Upload}[type(component)]()
 
 

@@ -61,7 +61,7 @@ class Requests:
     def _request(self, request: gr.Request, count, prepared=True):
         if prepared:
             self.in_flight.stop(request.session_hash)
-        return count + prepared
+        return (count or 0) + prepared
 
 
 def connect_play_events(library, controls, text, status):

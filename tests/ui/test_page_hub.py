@@ -181,8 +181,8 @@ def test_a_run_on_the_hub_is_followed_while_it_continues(page, hub, pushed):
     ("query", "notice"),
     [
         ("?model=hamlet", "there is no model 'hamlet'; there is: "),
-        ("?seed=x", "seed is 'x', which is no number"),
-        ("?temperature=-1", "temperature is -1.0"),
+        ("?seed=x", "seed is 'x'; it must be a whole number"),
+        ("?temperature=-1", "temperature is '-1'; it must be a number from 0 to 100"),
         (
             "?prompt=KING&model=small-gpt&revision=000000000000&max_new_chars=50",
             "had other weights",
