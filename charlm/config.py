@@ -8,7 +8,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, quote
 
 
 class ConfigError(CharlmError, ValueError):
@@ -42,7 +42,7 @@ def pick(options, config_class):
 def require(holds, field_name, given, allowed):
     """Unless `holds`, raise a ConfigError with the given and the allowed values."""
     if not holds:
-        raise ConfigError(f"{field_name} is {given!r}; it must be {allowed}", field_name)
+        raise ConfigError(f"{field_name} is {quote(given)}; it must be {allowed}", field_name)
 
 
 class Checked:

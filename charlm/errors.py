@@ -1,19 +1,29 @@
-"""The base of every error whose message is meant for the user."""
+"""The base of every error whose message is meant for the user, and how messages quote values."""
+
+import reprlib
+
+QUOTED = 60  # characters of a value that a message shows
 
 
 class CharlmError(Exception):
     """An error that the user can fix. The message states the problem and the remedy."""
 
 
-QUOTED_CHARS = 60
-
-
 def quote(value):
-    """Return a value for a message: as Python writes it, printable, cut to QUOTED_CHARS."""
-    if isinstance(value, list | tuple | dict):
-        return "an object" if isinstance(value, dict) else "a list"
-    if isinstance(value, int) and abs(value) >= 10**QUOTED_CHARS:
-        return "a number of more than 60 digits"
-    text = repr(value[:QUOTED_CHARS] if isinstance(value, str) else value)
-    text = text.encode("utf-8", "backslashreplace").decode()  # lone surrogates
-    return text if len(text) <= QUOTED_CHARS else text[: QUOTED_CHARS - 1] + "…"
+    """Return a value as messages show it: like repr, on one line, of at most QUOTED characters.
+
+    The result is plain printable text: line ends and lone surrogates are escaped. Never raises.
+    """
+    try:
+        if isinstance(value, (str, bytes)):
+            text = repr(value[: QUOTED + 1])
+        elif type(value) is int and value.bit_length() > 10_000:  # too long for repr
+            text = f"a number of about {value.bit_length() * 3 // 10} digits"
+        elif isinstance(value, (bool, int, float)) or value is None:
+            text = repr(value)
+        else:
+            text = reprlib.repr(value)
+    except Exception:  # a repr may raise anything
+        text = f"a {type(value).__name__}"
+    text = "".join(char if char.isprintable() else " " for char in text)
+    return text if len(text) <= QUOTED else text[: QUOTED - 2] + " …"

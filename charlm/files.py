@@ -1,6 +1,8 @@
-"""Atomic file writes and locks between processes."""
+"""Atomic file writes, bounded reads, strict JSON, and locks between processes."""
 
 import contextlib
+import json
+import math
 import os
 import threading
 
@@ -26,6 +28,40 @@ def write_atomically(target, raw):
     finally:
         temporary.unlink(missing_ok=True)
     sync_directory(target.parent)
+
+
+def read_bounded(path, most):
+    """Return a file's bytes. Raises ValueError if it has more than `most`, and OSError."""
+    with path.open("rb") as file:
+        raw = file.read(most + 1)
+    if len(raw) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return raw
+
+
+def parse_json(text):
+    """Return the value of a JSON text whose numbers all fit: ints in 64 bits, floats finite.
+
+    Raises ValueError for any other text, and RecursionError for one that is nested too deeply.
+    """
+    return json.loads(
+        text, parse_int=parse_int, parse_float=parse_float, parse_constant=parse_float
+    )
+
+
+def parse_int(digits):
+    """Return the int of a JSON number; raises ValueError unless it fits in 64 bits."""
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return int(digits)
+
+
+def parse_float(digits):
+    """Return the float of a JSON number; raises ValueError unless it is finite."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is not a finite number")
+    return number
 
 
 def sync_directory(directory):

@@ -41,10 +41,13 @@ def baselines(train_ids, val_ids, vocab_size):
 def reference_losses(start):
     """Return the losses to compare a run with, by name, from the start event of its log.
 
-    A log without baselines has only the uniform one, which follows from the vocabulary.
+    A log without baselines has at most the uniform one, which follows from the vocabulary.
     """
-    counted = start.get("baselines", {"uniform": math.log(start["config"]["model"]["vocab_size"])})
-    losses = {name: counted[name] for name in ("uniform", "unigram", "bigram") if name in counted}
+    losses = start.get("baselines")
+    if losses is None:
+        V = start["config"].get("model", {}).get("vocab_size")
+        losses = {"uniform": math.log(V)} if V else {}
+    losses = {name: losses[name] for name in ("uniform", "unigram", "bigram") if name in losses}
     if start["data"].get("sha256") == SHA256:
         losses["lecture"] = LECTURE_LOSS
     return losses

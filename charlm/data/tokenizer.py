@@ -4,6 +4,8 @@ import json
 import unicodedata
 from typing import NamedTuple
 
+from charlm.files import parse_json
+
 # Characters that keyboards and clipboards put in place of plain ones, with replacements in order
 # of preference. Accents and ligatures need no table: Unicode's decomposition splits them.
 REPLACEMENTS = {
@@ -173,12 +175,20 @@ class CharTokenizer:
     def from_json(cls, text):
         """Invert to_json. Raises ValueError for anything but a character vocabulary."""
         try:
-            vocab = json.loads(text)["model"]["vocab"]
+            vocab = parse_json(text)["model"]["vocab"]
             chars = sorted(vocab, key=vocab.get)
-            is_character_vocab = [vocab[c] for c in chars] == list(range(len(chars)))
-            is_character_vocab = is_character_vocab and all(len(c) == 1 for c in chars)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            is_character_vocab = all(type(i) is int for i in vocab.values())
+            is_character_vocab = is_character_vocab and all(map(is_character, chars))
+            is_character_vocab = is_character_vocab and sorted(vocab.values()) == list(
+                range(len(chars))
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             is_character_vocab = False
         if not is_character_vocab:
             raise ValueError("not a character tokenizer: ids 0, 1, 2, ... of one character each")
         return cls("".join(chars))
+
+
+def is_character(token):
+    """Return whether a token is one character. Half of a surrogate pair is none."""
+    return len(token) == 1 and not "\ud800" <= token <= "\udfff"

@@ -14,17 +14,28 @@ import safetensors
 import safetensors.torch
 import torch
 
-from charlm.config import TrainConfig
+from charlm.config import TrainConfig, names_of, pick
 from charlm.data.tokenizer import CharTokenizer
-from charlm.errors import CharlmError
-from charlm.files import write_atomically
+from charlm.errors import CharlmError, quote
+from charlm.files import parse_json, read_bounded, write_atomically
 from charlm.models.bigram import BigramLM
 from charlm.models.gpt import GPT
+from charlm.models.sizes import MisfitError, check_header, tensor_shapes
 from charlm.models.transformers_format import from_transformers
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"  # only transformers reads it
 MODELS = {model.kind: model for model in (BigramLM, GPT)}
+MAX_BYTES = {CONFIG: 2**17, TOKENIZER: 2**26}  # Unicode has 1.1 million characters
+MAX_NAME = 200  # characters of a text's name
+# no model of this size exists here, and one that fits in memory can still be described
+MAX_OPTIONS = {
+    "vocab_size": 0x110000,
+    "block_size": 2**16,
+    "n_layer": 2**10,
+    "n_embd": 2**16,
+    "conv_size": 2**16,
+}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -59,11 +70,35 @@ class Description:
     @classmethod
     def from_json(cls, text):
         """Invert to_json. Raises ValueError, TypeError or KeyError for any other text."""
-        parts = json.loads(text)
-        model = MODELS[parts["kind"]].config_class(**parts["model"])
-        data = {name: str(parts["data"][name]) for name in ("name", "sha256")}
-        training = TrainConfig(**parts["training"])
-        return cls(parts["kind"], model, training, data, str(parts.get("model_type", "")))
+        parts = parse_json(text)
+        kind, options = parts["kind"], parts["model"]
+        if not isinstance(kind, str) or kind not in MODELS:
+            raise ValueError(f"its kind is {quote(kind)}; it must be one of {', '.join(MODELS)}")
+        config_class = MODELS[kind].config_class
+        if unknown := options.keys() - names_of(config_class):
+            raise ValueError(f"it has an unknown option {quote(min(unknown))}")
+        model = config_class(**options)
+        for name, most in MAX_OPTIONS.items():
+            if getattr(model, name, 0) > most:
+                raise ValueError(f"{name} is {getattr(model, name)}; it must be at most {most:,}")
+        training = TrainConfig(**pick(parts["training"], TrainConfig))
+        return cls(kind, model, training, read_data(parts["data"]), read_model_type(parts))
+
+
+def read_data(data):
+    """Return the name and the SHA-256 of a text, cut; raises KeyError or ValueError."""
+    found = {name: data[name] for name in ("name", "sha256")}
+    if not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("its data has no name and sha256")
+    return {name: value[:MAX_NAME] for name, value in found.items()}
+
+
+def read_model_type(parts):
+    """Return the model_type of config.json, "" without one; raises ValueError."""
+    model_type = parts.get("model_type", "")
+    if not isinstance(model_type, str):
+        raise ValueError(f"its model_type is {quote(model_type)}")
+    return model_type[:MAX_NAME]
 
 
 def is_model_directory(directory):
@@ -104,12 +139,13 @@ def load(directory):
             f"{directory / TOKENIZER} has {tokenizer.vocab_size} characters, but"
             f" {CONFIG} says vocab_size is {description.model.vocab_size}"
         )
+    path = directory / WEIGHTS
+    check_weights(path, description)
     try:
         with torch.random.fork_rng(devices=[]):
             model = description.build()
     except (RuntimeError, MemoryError):  # torch could not allocate the memory
         raise CheckpointError(f"{directory} describes a model too large for this memory") from None
-    path = directory / WEIGHTS
     tensors = {name: t.float() for name, t in read_tensors(path).items()}
     try:
         if description.model_type:
@@ -121,6 +157,27 @@ def load(directory):
     if not all(t.isfinite().all() for t in tensors.values()):
         raise CheckpointError(f"{path} has weights that are not finite numbers")
     return model.eval(), tokenizer
+
+
+def check_weights(path, description):
+    """Raise CheckpointError unless the header of a weights file fits a Description.
+
+    Only the header is read, and nothing is allocated.
+    """
+    model_class = MODELS[description.kind]
+    try:
+        shapes = tensor_shapes(model_class, description.model, bool(description.model_type))
+    except ValueError as error:
+        raise CheckpointError(f"{path} does not fit {CONFIG}: {error}") from None
+    try:
+        check_header(path, shapes)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
+    except MisfitError as error:
+        raise CheckpointError(f"{path} does not fit {CONFIG}: {error}") from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        reason = error if isinstance(error, ValueError) else "its header cannot be read"
+        raise CheckpointError(f"{path} is damaged or not safetensors: {reason}") from None
 
 
 def load_description(directory):
@@ -147,11 +204,19 @@ def count_parameters(directory):
 def parse_file(path, from_json):
     """Return `from_json` of a file's text; raises CheckpointError, naming the file."""
     try:
-        return from_json(path.read_text(encoding="utf-8"))
+        return from_json(read_bounded(path, MAX_BYTES[path.name]).decode())
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        raise CheckpointError(f"{path} is damaged or not charlm's: it is not UTF-8") from None
+    except KeyError as error:
+        missing = f"it has no {error.args[0]}"
+        raise CheckpointError(f"{path} is damaged or not charlm's: {missing}") from None
+    except ValueError as error:  # our own sentences, and the JSON reader's, which quote little
         raise CheckpointError(f"{path} is damaged or not charlm's: {error}") from None
+    except (TypeError, AttributeError, RecursionError):
+        reason = "its structure is not that of a model directory"
+        raise CheckpointError(f"{path} is damaged or not charlm's: {reason}") from None
 
 
 def read_tensors(path):

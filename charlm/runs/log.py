@@ -6,21 +6,15 @@ import os
 import time
 import zlib
 from dataclasses import asdict
-from numbers import Real
 from pathlib import Path
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, quote
 from charlm.files import try_lock
+from charlm.runs.log_schema import parse_line
 
 LOG_FILE = "run.jsonl"
 LOCK_TIMEOUT = 0.5  # seconds; a reader's is_log_locked() holds the lock for an instant
-FIELDS = {  # the fields that readers rely on, besides step and time
-    "start": {"config": dict, "data": dict},
-    "step": {"loss": Real, "lr": Real, "chars_per_second": Real},
-    "eval": {"train_loss": Real, "val_loss": Real},
-    "sample": {"text": str},
-    "end": {"reason": str},
-}
+MAX_LINE = 2**25  # bytes of an event
 CHECKSUM_BYTES = 256  # bytes before a cursor whose checksum is part of it
 
 
@@ -101,7 +95,8 @@ def read_events(directory, cursor=0, max_bytes=-1):
         file.seek(offset)
         raw = file.read(max_bytes)
         if b"\n" not in raw:
-            raw += file.readline()
+            raw += file.readline(MAX_LINE)
+            check_line_length(path, raw)
         complete, newline, _ = raw.rpartition(b"\n")
         offset += len(complete + newline)
         cursor = offset * 2**16 + checksum_before(file, offset) if offset else 0
@@ -124,6 +119,8 @@ def read_last_events(directory, size=2**16):
         length = file.seek(0, os.SEEK_END)
         while True:
             start = max(0, length - size)
+            if size > 4 * MAX_LINE:
+                raise RunLogError(f"{path} is damaged: its last line is too long for an event")
             file.seek(start)
             lines = file.read(length - start).split(b"\n")[bool(start) : -1]
             if lines or not start:
@@ -134,15 +131,12 @@ def read_last_events(directory, size=2**16):
 def parse_event(path, line):
     """Return the event of a line; raises RunLogError, naming the log at `path`."""
     try:
-        event = json.loads(line, parse_constant=reject_constant)
-        required = {"step": int, "time": Real} | FIELDS.get(event["event"], {})
-        if not all(isinstance(event[name], kind) for name, kind in required.items()):
-            raise TypeError
+        return parse_line(line)
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise RunLogError(f"{path} is damaged: {line[:40]!r} is no event") from None
-    return event
+        raise RunLogError(f"{path} is damaged: {quote(line)} is no event") from None
 
 
-def reject_constant(constant):
-    """Raise ValueError for NaN and the infinities, which Python's JSON reader would accept."""
-    raise ValueError(constant)
+def check_line_length(path, raw):
+    """Raise RunLogError if bytes without a line end are too long for an event."""
+    if len(raw) >= MAX_LINE and b"\n" not in raw:
+        raise RunLogError(f"{path} is damaged: a line is too long for an event")

@@ -68,7 +68,7 @@ def read_status(directory, running=None):
         message="" if running else end.get("message", "") if end else PROCESS_DIED,
         learning_rate=last.get("step", {}).get("lr"),
         chars_per_second=median(speeds[-5:]) if speeds else None,
-        eta_seconds=pace and pace * (steps - step),
+        eta_seconds=pace and pace * max(0, steps - step),
         val_loss=last.get("eval", {}).get("val_loss"),
     )
 
@@ -80,6 +80,8 @@ def seconds_per_step(events):
         (later["time"] - earlier["time"], later["step"] - earlier["step"])
         for earlier, later in itertools.pairwise(steps)
     ]
+    # a resumed run may go back to an earlier step
+    gaps = [gap for gap in gaps if gap[0] >= 0 and gap[1] > 0]
     if len(gaps) > 3:  # the longest may include a pause
         gaps.remove(max(gaps))
     steps_taken = sum(taken for _, taken in gaps)

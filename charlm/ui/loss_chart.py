@@ -82,6 +82,7 @@ def fit_axes(curves, references, last_step, log_steps):
     losses = [loss for curve in curves for _, loss in (*curve.train, *curve.val)]
     losses += references.values()
     high = 1.06 * min(max(losses, default=4.0), 1.25 * references.get("uniform", math.inf))
+    high = max(high, 1e-3)  # a log may hold no loss above zero
     low = max(min(losses, default=1.0), high / 40) / 1.06
     return Axes(max(1, last_step, *steps), min(low, high / 1.5), high, log_steps)
 

@@ -26,7 +26,7 @@ MILESTONES = {
 
 def run_head_html(status, history):
     """Return the run's name, state, progress bar and current figures."""
-    done = status.step / status.steps if status.steps else 0
+    done = min(1, status.step / status.steps) if status.steps else 0
     data = history.start["data"]["name"] if history.start else ""
     on_data = f" <small>on {escape(data)}</small>" if data else ""
     message = f'<p class="message">{escape(status.message)}</p>' if status.message else ""
