@@ -1,5 +1,6 @@
 """The base of every error whose message is meant for the user, and how messages quote values."""
 
+import re
 import reprlib
 
 QUOTED = 60  # characters of a value that a message shows
@@ -27,3 +28,12 @@ def quote(value):
         text = f"a {type(value).__name__}"
     text = "".join(char if char.isprintable() else " " for char in text)
     return text if len(text) <= QUOTED else text[: QUOTED - 2] + " …"
+
+
+def name_files(message, directory, name):
+    """Return a message with "config.json of user/repo" in place of a file's path in a directory.
+
+    Visitors of a page learn nothing about the server's disk.
+    """
+    inside = re.compile(re.escape(str(directory)) + r"[/\\]([\w.-]+)")
+    return inside.sub(lambda path: f"{path[1]} of {name}", message).replace(str(directory), name)

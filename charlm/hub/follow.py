@@ -3,9 +3,13 @@
 import re
 import threading
 import time
+import weakref
+from dataclasses import replace
 
+from charlm.errors import quote
+from charlm.hub import cache
 from charlm.hub.client import HubError, is_repo_id
-from charlm.hub.pull import PulledModel, find_cached, pull
+from charlm.hub.pull import PulledModel, RefusedError, find_cached, pull
 
 CHECK_INTERVAL = 15  # seconds between checks for a new revision of a model that is in use
 FIRST_WAIT = 8  # seconds to wait for a new model; its download continues in the background
@@ -20,9 +24,22 @@ class HubFollowers:
     A source without a revision follows the latest one. All methods are thread-safe.
     """
 
-    def __init__(self):
+    def __init__(self, check=lambda directory, sizes: None, max_cache=None):
+        """`check`: see pull.download_checked; every revision passes it before it is used.
+
+        `max_cache`: bytes of the models that the page keeps in the Hub's cache; None: any.
+        """
+        self.configure(check, max_cache)
         self._followers = {}  # source -> Follower, the least recently used one first
+        self._refused = {}  # (repo_id, sha) -> message
+        self._downloads = weakref.WeakValueDictionary()  # repo_id -> Lock of its downloads
         self._lock = threading.Lock()
+        self._downloading = []  # ids of repositories, guarded by _cache_lock
+        self._cache_lock = threading.Lock()
+
+    def configure(self, check, max_cache):
+        """Set the check of every revision and the limit of the cache, as in __init__."""
+        self._check, self._max_cache = check, max_cache
 
     def follow(self, source, pinned=False, public=False):
         """Follow a source; returns its PulledModel. Raises HubError if it cannot be pulled.
@@ -34,9 +51,13 @@ class HubFollowers:
         source = source.strip()
         repo_id, revision = parse_source(source)
         with self._lock:
-            follower = self._followers.setdefault(source, Follower(source, pinned, public))
-        if not public:
-            follower.pulled = follower.pulled or find_cached(repo_id, revision)
+            follower = self._followers.get(source)
+            if follower is None:
+                downloads = self._downloads.setdefault(repo_id, threading.Lock())
+                follower = Follower(source, pinned, public, self._pull, downloads)
+                self._followers[source] = follower
+        if not public and not follower.pulled:
+            follower.pulled = find_cached(repo_id, revision, self._check)
         follower.check()
         if not follower.pulled:
             follower.checked.wait(FIRST_WAIT)
@@ -50,9 +71,35 @@ class HubFollowers:
                 del self._followers[other]
         return follower.pulled
 
+    def _pull(self, follower):
+        """Return the PulledModel of a Follower's latest revision; raises HubError."""
+        repo_id, revision = parse_source(follower.source)
+        options = {"check": self._check, "refused": self._refused}
+        with self._cache_lock:  # waits while models are deleted
+            self._downloading.append(repo_id)
+        pulled = None
+        try:
+            with follower.downloads:
+                pulled = pull(repo_id, revision, MAX_BYTES, follower.public, **options)
+                cache.touch(repo_id)
+        finally:
+            self._limit_cache(repo_id, pulled)
+        return pulled
+
+    def _limit_cache(self, repo_id, pulled):
+        """Delete Hub models that nobody follows beyond the limit, after a download has ended."""
+        with self._cache_lock:
+            self._downloading.remove(repo_id)
+            if self._max_cache is None:
+                return
+            in_use = [f.pulled for f in list(self._followers.values())] + [pulled]
+            directories = {pulled.directory for pulled in in_use if pulled}
+            cache.limit_size(self._max_cache, directories, self._downloading)
+
     def drop(self, source):
         """Stop following a source."""
-        self._followers.pop(source, None)
+        with self._lock:
+            self._followers.pop(source, None)
 
     def available(self):
         """Return source -> PulledModel of the models that have been pulled, pinned ones first."""
@@ -86,8 +133,10 @@ class HubFollowers:
 class Follower:
     """A source with its latest PulledModel and the error of the latest check."""
 
-    def __init__(self, source, pinned, public):
+    def __init__(self, source, pinned, public, fetch, downloads):
+        """`fetch(follower)` returns its latest PulledModel. `downloads`: a lock, for `fetch`."""
         self.source, self.pinned, self.public = source, pinned, public
+        self.fetch, self.downloads = fetch, downloads
         self.pulled: PulledModel | None = None
         self.error = ""
         self.checked = threading.Event()  # set after the first check
@@ -112,10 +161,14 @@ class Follower:
 
     def _pull(self):
         try:
-            self.pulled = pull(*parse_source(self.source), MAX_BYTES, self.public)
+            self.pulled = self.fetch(self)
             self.error = ""
         except HubError as error:
             self.error = str(error)  # the last pulled revision stays available
+            if self.pulled and isinstance(error, RefusedError):
+                notice = f"the new revision {error.sha[:7]} of {self.source} is refused: {error};"
+                notice += f" {self.pulled.revision[:7]} stays in use"
+                self.pulled = replace(self.pulled, notice=notice)
         finally:
             self.checked.set()
 
@@ -124,5 +177,7 @@ def parse_source(source):
     """Return ("user/repo", revision or None) of a source; raises HubError."""
     match = SOURCE.fullmatch(source)
     if not match or not is_repo_id(match[1]):
-        raise HubError(f"{source!r} is no Hub model: give its user/repo, or user/repo@revision")
+        raise HubError(
+            f"{quote(source)} is no Hub model: give its user/repo, or user/repo@revision"
+        )
     return match.groups()

@@ -20,7 +20,7 @@ from charlm.errors import CharlmError, quote
 from charlm.files import parse_json, read_bounded, write_atomically
 from charlm.models.bigram import BigramLM
 from charlm.models.gpt import GPT
-from charlm.models.sizes import MisfitError, check_header, tensor_shapes
+from charlm.models.sizes import MisfitError, check_header, fits_size, tensor_shapes
 from charlm.models.transformers_format import from_transformers
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
@@ -178,6 +178,21 @@ def check_weights(path, description):
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         reason = error if isinstance(error, ValueError) else "its header cannot be read"
         raise CheckpointError(f"{path} is damaged or not safetensors: {reason}") from None
+
+
+def check_size(directory, description, size):
+    """Raise CheckpointError unless weights for a Description can have this size in bytes."""
+    model_class = MODELS[description.kind]
+    path = directory / WEIGHTS
+    try:
+        shapes = tensor_shapes(model_class, description.model, bool(description.model_type))
+    except ValueError as error:
+        raise CheckpointError(f"{path} does not fit {CONFIG}: {error}") from None
+    if not fits_size(shapes, size):
+        raise CheckpointError(
+            f"{path} is damaged or does not fit {CONFIG}: {size:,} bytes for"
+            f" {sum(map(math.prod, shapes.values())):,} weights"
+        )
 
 
 def load_description(directory):

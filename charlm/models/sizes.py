@@ -64,6 +64,13 @@ def tensor_shapes(model_class, config, converted=False):
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
+def fits_size(shapes, size):
+    """Return whether a safetensors file with tensors of these shapes can have `size` bytes."""
+    count = sum(map(math.prod, shapes.values()))
+    headers = (size - width * count - 8 for width in BYTES_PER_NUMBER.values())
+    return any(2 <= header <= MAX_HEADER for header in headers)
+
+
 def check_header(path, shapes):
     """Raise ValueError unless a safetensors file has exactly these shapes, by name.
 

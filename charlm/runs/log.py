@@ -103,6 +103,19 @@ def read_events(directory, cursor=0, max_bytes=-1):
     return [parse_event(path, line) for line in complete.split(b"\n") if newline], cursor
 
 
+def latest_events(directory, max_bytes=2**18):
+    """Return the latest event of each kind, by kind. Reads `max_bytes` of the log at a time.
+
+    Raises RunLogError if a line is not an event, and OSError if the log cannot be read.
+    """
+    latest, cursor = {}, 0
+    while True:
+        events, cursor = read_events(directory, cursor, max_bytes)
+        if not events:
+            return latest
+        latest |= {event["event"]: event for event in events}
+
+
 def checksum_before(file, offset):
     """Return a 16-bit checksum of the bytes just before `offset`."""
     file.seek(max(0, offset - CHECKSUM_BYTES))

@@ -1,6 +1,7 @@
 """The models of a page, from the disk and the Hub, each loaded when it is first used."""
 
 import contextlib
+import functools
 import hashlib
 import threading
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from pathlib import Path
 import torch
 
 from charlm.data.tokenizer import CharTokenizer
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, name_files, quote
 from charlm.generation.engine import Engine
 from charlm.hub.follow import parse_source
 from charlm.models import checkpoint
-from charlm.runs.log import RunLogError, read_events
-from charlm.serving.limits import check_model
+from charlm.runs.log import RunLogError, latest_events
+from charlm.serving.limits import check_hub_model
 
 BUNDLED = ("shakespeare", "gpt", "bigram")  # first in the list, in this order
 
@@ -67,6 +68,8 @@ class Library:
         self._loaded = {}  # name -> (version, Loaded), the least recently used one first
         self._digests = {}  # name -> (version, digest)
         self._lock = threading.Lock()
+        check = functools.partial(check_hub_model, limits=limits)
+        followers.configure(check, limits.max_cache * 1_000_000)
         if self.start_source:
             self._follow_start_source()
 
@@ -118,7 +121,6 @@ class Library:
         name = source.strip()
         self.followers.follow(name, public=self.limits.hub == "public")
         try:
-            check_model(checkpoint.load_description(self.path(name)), self.limits)
             self.get(name)
         except CharlmError:
             self.followers.drop(name)
@@ -130,7 +132,7 @@ class Library:
         paths = self._paths()
         if not isinstance(name, str) or name not in paths:
             names = ", ".join(paths) or "none yet: train one with train.py"
-            raise CharlmError(f"there is no model {name!r}; there is: {names}")
+            raise CharlmError(f"there is no model {quote(name)}; there is: {names}")
         return paths[name]
 
     def get(self, name):
@@ -187,9 +189,12 @@ class Library:
     def summary(self, name):
         """Return the ModelSummary of a model; raises CharlmError if its config is unreadable."""
         path = self.path(name)
-        description = checkpoint.load_description(path)
         try:
-            last = {event["event"]: event for event in read_events(path)[0]}
+            description = checkpoint.load_description(path)
+        except CharlmError as error:
+            raise CharlmError(name_files(str(error), path, name)) from None
+        try:
+            last = latest_events(path)
         except (OSError, RunLogError):
             last = {}  # a model needs no log
         return ModelSummary(
@@ -224,7 +229,7 @@ def load(path, name):
     try:
         return checkpoint.load(path)
     except CharlmError as error:
-        raise CharlmError(str(error).replace(str(path), name)) from None
+        raise CharlmError(name_files(str(error), path, name)) from None
 
 
 def modified_at(path):

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from charlm.config import Checked, ConfigError, option, require
 from charlm.data.corpus import DataError, make_corpus
 from charlm.data.tokenizer import CharTokenizer
+from charlm.models import checkpoint
+from charlm.models.sizes import cache_bytes, parameter_count
 from charlm.presets import PRESETS
 
 MAX_LAYERS = 64
+MAX_CONV = 64  # latest characters that a block without attention sees
 MAX_ATTENTION = 2**28  # attention weights in a step, over all layers and heads
 MAX_LOGITS = 2**27  # logits in a step
 OPTIONS = (  # that visitors may change; the preset determines the others
@@ -71,6 +74,9 @@ class Limits(Checked):
         "CHARLM_TURN", 500, "characters after which a text lets waiting ones go first"
     )
     max_memory: int = limit("CHARLM_MAX_MEMORY", 1_000, "megabytes of loaded models")
+    max_cache: int = limit(
+        "CHARLM_MAX_CACHE", 2_000, "megabytes of Hub models kept on the disk, besides those in use"
+    )
 
     @classmethod
     def from_environment(cls):
@@ -128,9 +134,34 @@ def check_size(preset, limits):
 
 
 def check_model(description, limits):
-    """Raise ConfigError if the model of a checkpoint.Description exceeds the limits."""
+    """Raise ConfigError if the model of a checkpoint.Description exceeds the limits.
+
+    The cost of running it counts, too: the memory of the texts that it generates at a time, and the
+    attention weights of one text.
+    """
     check_shape(description, limits)
+    model = description.model
+    require_at_most(limits.max_vocab, "vocab_size", model.vocab_size)
+    if description.kind == "gpt":
+        require_at_most(MAX_CONV, "conv_size", model.conv_size)
+        most = MAX_ATTENTION // (model.n_layer * model.block_size**2)
+        require_at_most(most, "n_head", model.n_head)
     check_parameters(description, limits)
+    cache = limits.max_streams * cache_bytes(description.kind, model)
+    if cache > limits.max_memory * 1e6:
+        allowed = f"so small that {limits.max_streams} texts need {limits.max_memory:,} MB at most"
+        require(False, "block_size", model.block_size, allowed)
+
+
+def check_hub_model(directory, sizes, limits):
+    """Raise CharlmError if a Hub model exceeds the limits, knowing only its config.json.
+
+    `sizes`: bytes of each of its files, as the Hub states them; None if they are on the disk.
+    """
+    description = checkpoint.load_description(directory)
+    check_model(description, limits)
+    if sizes is not None:
+        checkpoint.check_size(directory, description, sizes[checkpoint.WEIGHTS])
 
 
 def check_shape(description, limits):
@@ -142,7 +173,7 @@ def check_shape(description, limits):
 
 def check_parameters(description, limits):
     """Raise ConfigError if a model has more parameters than the limits allow."""
-    if estimate_parameters(description) > limits.max_parameters:
+    if parameter_count(description.kind, description.model) > limits.max_parameters:
         allowed = f"small enough for {limits.max_parameters:,} weights on this page"
         name = "n_embd" if description.kind == "gpt" else "vocab_size"
         require(False, name, getattr(description.model, name), allowed)
@@ -154,19 +185,9 @@ def check_text(preset, corpus, limits):
     V = CharTokenizer.fit(corpus.text).vocab_size
     step_chars = preset.training.batch_size * preset.model.block_size
     fitted = replace(preset, model=replace(preset.model, vocab_size=V))
-    too_large = estimate_parameters(fitted) > limits.max_parameters
+    too_large = parameter_count(fitted.kind, fitted.model) > limits.max_parameters
     if limits.max_vocab < V or V * step_chars > MAX_LOGITS or too_large:
         raise DataError(f"the text has {V:,} distinct characters, too many for this page")
-
-
-def estimate_parameters(description):
-    """Return the number of parameters in a model's matrices, which is nearly all of them.
-
-    The model is not built: one that exceeds the limits might not fit in memory.
-    """
-    model = description.model
-    V, C = model.vocab_size, getattr(model, "n_embd", 0)
-    return model.n_layer * 12 * C * C + 2 * V * C if description.kind == "gpt" else V * V
 
 
 def require_at_most(most, name, given):

@@ -5,9 +5,10 @@ import dataclasses
 import threading
 import time
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, name_files
+from charlm.models.checkpoint import CheckpointError
 from charlm.runs.history import History
-from charlm.runs.log import LOG_FILE, is_log_locked
+from charlm.runs.log import LOG_FILE, RunLogError, is_log_locked
 from charlm.runs.status import PROCESS_DIED, Status, poll_events, read_status
 
 MAX_AGE = 0.5  # seconds until statuses are read again
@@ -77,9 +78,11 @@ class RunMonitor:
     def status(self, name):
         """Return the Status of a run, read now. Raises CharlmError for an unknown name."""
         if not isinstance(name, str) or name not in self.followers.available():
-            return self.jobs.status(name)
+            with without_path(self.jobs.directory / str(name), name):
+                return self.jobs.status(name)
         pulled = self.followers.get(name)
-        status = read_status(pulled.directory, was_pushed_recently(pulled))
+        with without_path(pulled.directory, name):
+            status = read_status(pulled.directory, was_pushed_recently(pulled))
         if status.message == PROCESS_DIED:
             status = dataclasses.replace(status, state="stopped", message=PUSHES_ENDED)
         return dataclasses.replace(status, name=name)
@@ -87,8 +90,11 @@ class RunMonitor:
     def events(self, name, cursor):
         """Return the events of a run from a cursor on, and the new cursor: see JobQueue.events."""
         if not isinstance(name, str) or name not in self.followers.available():
-            return self.jobs.events(name, cursor)
-        return poll_events(self.directory(name), cursor)
+            with without_path(self.jobs.directory / str(name), name):
+                return self.jobs.events(name, cursor)
+        directory = self.directory(name)
+        with without_path(directory, name):
+            return poll_events(directory, cursor)
 
     def chart(self, key, draw):
         """Return draw(), cached by a key that determines it."""
@@ -134,6 +140,15 @@ class RunMonitor:
         fingerprint = log.st_mtime_ns, log.st_size, is_log_locked(directory)
         # the status of a job also depends on the queue
         return None if self.jobs.is_pending(name) else fingerprint
+
+
+@contextlib.contextmanager
+def without_path(directory, name):
+    """Raise errors about a run's files with the run's name in place of its directory."""
+    try:
+        yield
+    except (RunLogError, CheckpointError) as error:
+        raise CharlmError(name_files(str(error), directory, name)) from None
 
 
 def was_pushed_recently(pulled):
