@@ -141,6 +141,7 @@ def download_checked(repo_id, sha, sizes, public, check, refused):
         if len(refused) >= MAX_REFUSED:
             refused.clear()
         message = name_files(str(error), pulled.directory, repo_id)
+        message = message if repo_id in message else f"cannot use {repo_id} here: {message}"
         refused[repo_id, sha] = message
         raise RefusedError(message, sha) from None
     return pulled

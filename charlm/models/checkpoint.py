@@ -27,6 +27,7 @@ WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json
 TOKENIZER_CONFIG = "tokenizer_config.json"  # only transformers reads it
 MODELS = {model.kind: model for model in (BigramLM, GPT)}
 MAX_BYTES = {CONFIG: 2**17, TOKENIZER: 2**26}  # Unicode has 1.1 million characters
+MAX_OTHER = 2**24  # bytes of any other JSON file
 MAX_NAME = 200  # characters of a text's name
 # no model of this size exists here, and one that fits in memory can still be described
 MAX_OPTIONS = {
@@ -219,7 +220,7 @@ def count_parameters(directory):
 def parse_file(path, from_json):
     """Return `from_json` of a file's text; raises CheckpointError, naming the file."""
     try:
-        return from_json(read_bounded(path, MAX_BYTES[path.name]).decode())
+        return from_json(read_bounded(path, MAX_BYTES.get(path.name, MAX_OTHER)).decode())
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
