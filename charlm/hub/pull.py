@@ -23,7 +23,7 @@ MAX_FILE_BYTES = {
     checkpoint.TOKENIZER: 2**21,
     checkpoint.TOKENIZER_CONFIG: 2**17,
     CARD_FILE: 2**21,
-    LOG_FILE: 10_000_000,
+    LOG_FILE: 4_000_000,
 }
 MAX_REFUSED = 1000  # commits remembered
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -96,18 +96,24 @@ def pull(repo_id, revision=None, max_bytes=None, public=False, check=None, refus
         raise HubError(f"cannot fetch {repo_id}: {describe_error(error)}") from None
     if public and info.gated:
         raise HubError(f"cannot fetch {repo_id}: {GATED}")
-    sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
-    check_files(repo_id, set(sizes))
-    sizes = {file: sizes[file] for file in sorted(REPO_FILES & sizes.keys())}
-    total = sum(sizes.values())
-    if max_bytes is not None and total > max_bytes:
-        raise HubError(f"{repo_id} has {total:,} bytes; at most {max_bytes:,} are fetched here")
+    sizes = stated_sizes(repo_id, info, max_bytes)
     if check:
         pulled = download_checked(repo_id, info.sha, sizes, public, check, refused)
     else:
         pulled = download(repo_id, info.sha, sizes, public)
     cache_revision(pulled, revision or "main")
     return replace(pulled, updated=info.last_modified.timestamp()) if info.last_modified else pulled
+
+
+def stated_sizes(repo_id, info, max_bytes):
+    """Return the bytes of each file to download, as the Hub states them; raises HubError."""
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
+    check_files(repo_id, set(sizes))
+    sizes = {file: sizes[file] for file in sorted(REPO_FILES & sizes.keys())}
+    total = sum(sizes.values())
+    if max_bytes is not None and total > max_bytes:
+        raise HubError(f"{repo_id} has {total:,} bytes; at most {max_bytes:,} are fetched here")
+    return sizes
 
 
 def download_checked(repo_id, sha, sizes, public, check, refused):

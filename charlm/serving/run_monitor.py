@@ -4,11 +4,13 @@ import contextlib
 import dataclasses
 import threading
 import time
+from pathlib import Path
 
 from charlm.errors import CharlmError, name_files
+from charlm.hub.client import HubError
 from charlm.models.checkpoint import CheckpointError
 from charlm.runs.history import History
-from charlm.runs.log import LOG_FILE, RunLogError, is_log_locked
+from charlm.runs.log import LOG_FILE, RunLogError, is_log_locked, latest_events
 from charlm.runs.status import PROCESS_DIED, Status, poll_events, read_status
 
 MAX_AGE = 0.5  # seconds until statuses are read again
@@ -55,7 +57,10 @@ class RunMonitor:
     def history(self, name):
         """Return the History of a run up to now; an empty one if it has no readable log."""
         with self._lock:
-            empty = History(self.directory(name))
+            try:
+                empty = History(self.directory(name))
+            except HubError:  # no longer followed
+                return History(Path(name))
             history = self._histories.get(name, empty)
             if history.directory != empty.directory:  # another revision was pulled
                 history = empty
@@ -118,6 +123,9 @@ class RunMonitor:
         if fingerprint is None or fingerprint != cached_fingerprint:
             try:
                 status = self.status(name)
+                if "/" in name:  # a status needs the end of the log only; charts need all of it
+                    with without_path(self.directory(name), name):
+                        latest_events(self.directory(name))
             except CharlmError as error:
                 status = Status(name, "failed", 0, 0, str(error))
             except OSError:  # deleted meanwhile
