@@ -270,3 +270,44 @@ def test_refusing_a_revision_keeps_the_files_that_another_one_shares(hub, pushed
     message, snapshots = run_script(hub, tmp_path, OTHER, good)
     assert "model.safetensors of bob/nan has weights that are not finite" in message
     assert snapshots == {good: 6}
+
+
+RUNS = """
+import json, sys
+from charlm.hub.follow import HubFollowers
+from charlm.serving.job_queue import JobQueue
+from charlm.serving.library import Library
+from charlm.serving.limits import Limits
+from charlm.serving.run_monitor import RunMonitor
+followers = HubFollowers()
+library = Library(sys.argv[1], followers, Limits())
+monitor = RunMonitor(JobQueue(library.directory, Limits()), followers)
+for source in sys.argv[2:]:
+    library.add(source)
+    library.summary(source)
+statuses = monitor.statuses(fresh=True)
+for name in statuses:
+    monitor.history(name)
+print(json.dumps({name: [status.state, status.message] for name, status in statuses.items()}))
+"""
+
+
+def test_a_hostile_log_fails_its_run_and_the_model_still_writes(hub, pushed, trained, tmp_path):
+    start, *rest = pushed["run.jsonl"].splitlines(keepends=True)
+    step = b'{"event": "step", "step": 1, "time": 1, "loss": 1, "lr": 1, "chars_per_second": 1}\n'
+    bad = step.replace(b'"loss": 1', b'"loss": ' + b"9" * 400)
+    logs = {
+        "early": b"".join([start, bad, step * 2000, *rest]),
+        "late": pushed["run.jsonl"] + bad,
+        "long": pushed["run.jsonl"] + b"x" * 3_000_000 + b"\n",
+        "repeated": b"".join([start, step, step, step * 2, *rest]),
+    }
+    for name, log in logs.items():
+        hub.add(f"bob/{name}", pushed | {"run.jsonl": log})
+    runs = run_script(hub, tmp_path, RUNS, trained, *(f"bob/{name}" for name in logs))
+    assert runs["small-gpt"][0] == runs["bob/repeated"][0] == "finished"
+    for name in ("early", "late", "long"):
+        state, message = runs[f"bob/{name}"]
+        assert state == "failed"
+        assert message.startswith(f"run.jsonl of bob/{name} is damaged: ")
+        assert len(message) < 150 and str(tmp_path) not in message
