@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from charlm.errors import CharlmError, quote
+from charlm.errors import CharlmError
 from charlm.serving.limits import Limits
 from charlm.serving.parameters import MAX_TOP_K, Choices, endpoint_parameters
 
@@ -22,12 +22,12 @@ def check(name, value, parameters=GENERATE):
         ("max_new_chars", 0, "max_new_chars is 0; it must be a whole number from 1 to 5,000"),
         ("max_new_chars", -1, "max_new_chars is -1"),
         ("max_new_chars", 10**9, "max_new_chars is 1000000000; .* from 1 to 5,000"),
-        ("max_new_chars", 10**4000, "max_new_chars is a number of more than 60 digits"),
+        ("max_new_chars", 10**4000, "max_new_chars is a number of about "),
         ("max_new_chars", 1.5, "max_new_chars is 1.5"),
         ("max_new_chars", True, "max_new_chars is True"),
         ("max_new_chars", "many", "max_new_chars is 'many'"),
-        ("max_new_chars", [5], "max_new_chars is a list"),
-        ("max_new_chars", {"path": "/etc/passwd"}, "max_new_chars is an object"),
+        ("max_new_chars", [5], r"max_new_chars is \[5\]"),
+        ("max_new_chars", {"path": "/etc/passwd"}, "max_new_chars is {.path"),
         ("temperature", -1, "temperature is -1; it must be a number from 0 to 100"),
         ("temperature", math.nan, "temperature is nan"),
         ("temperature", math.inf, "temperature is inf"),
@@ -42,7 +42,7 @@ def check(name, value, parameters=GENERATE):
         ("seed", 2**63, "seed is 9223372036854775808"),
         ("seed", "9" * 30, "seed is '999999999999999999999999999999'"),
         ("prompt", 7, "prompt is 7; it must be a text"),
-        ("prompt", ["x"], "prompt is a list; it must be a text"),
+        ("prompt", ["x"], r"prompt is \['x'\]; it must be a text"),
         ("prompt", "x" * 100_000, "prompt has 100,000 characters; at most 10,000"),
         ("prompt", "KING\ud800:", r"prompt is 'KING\\ud800:'; it must be valid Unicode"),
         ("model", "x" * 301, "model has 301 characters; at most 300"),
@@ -93,19 +93,3 @@ def test_a_list_of_names_is_bounded():
     for value in ("abc", ["a"] * 4, [["a"]], {"a": 1}, [1]):
         with pytest.raises(CharlmError):
             Choices(3).check("others", value)
-
-
-@pytest.mark.parametrize(
-    ("value", "quoted"),
-    [
-        ("a\nb", r"'a\nb'"),
-        ("\ud800", r"'\ud800'"),
-        (None, "None"),
-        (1e400, "inf"),
-        (10**99, "a number of more than 60 digits"),
-        ({"a": 1}, "an object"),
-    ],
-)
-def test_values_are_quoted_on_one_line(value, quoted):
-    assert quote(value) == quoted
-    assert len(quote("x" * 1000)) == len(quote("\x00" * 1000)) == 60
