@@ -1,9 +1,13 @@
 """Which streams run and which wait: pure policy, with no thread and no model."""
 
-from collections import deque
+from collections import Counter
 from typing import NamedTuple
 
 from charlm.errors import CharlmError
+from charlm.generation.fair_queue import FairQueue
+
+DISPLACED = "too many texts were asked for from your network at once, and others wait too"
+CROWDED = 2  # clients that compete share max_streams divided by this, so that each is fast
 
 
 class AdmissionError(CharlmError):
@@ -18,32 +22,42 @@ class Changes(NamedTuple):
 
 
 class Scheduler:
-    """First come, first served, with time slices while others wait. Not thread-safe.
+    """Serves clients in turn, with time slices while others wait. Not thread-safe.
 
-    `limits` (see serving/limits.py): up to max_streams run and max_queue wait; a client has up to
+    `limits` (see serving/limits.py): up to max_streams run and max_queue wait; a session has up to
     max_per_visitor of them. While streams wait, one that has used up its time slice of time_slice
-    characters is preempted and goes to the end of the queue. A stream ends max_seconds after
-    its first time slice began.
+    characters is preempted and waits again. A stream ends max_seconds after its first time slice
+    began.
+
+    Any number of a client's streams run while it is alone. Once another client has one, each runs
+    at most its share, and what a client has beyond it is preempted. In a full queue, the newest
+    stream of the client that has most makes room for a client that has less.
     """
 
     def __init__(self, limits):
         self.limits = limits
-        self.waiting, self.running = deque(), []
+        self.waiting, self.running = FairQueue(), []
 
     def __len__(self):
         return len(self.waiting) + len(self.running)
 
     def submit(self, stream):
         """Append a stream to the queue. Raises AdmissionError."""
-        own = sum(s.client == stream.client and not s.ended for s in self.streams())
-        if stream.client is not None and own >= self.limits.max_per_visitor:
+        own = sum(s.session == stream.session and not s.ended for s in self.streams())
+        if stream.session is not None and own >= self.limits.max_per_visitor:
             raise AdmissionError(
                 f"{own} texts are being written for you already; let one end first"
             )
-        waiting = sum(not s.ended for s in self.waiting)
-        if waiting >= self.limits.max_queue:
-            raise AdmissionError(f"{waiting} wait in line already; try again in a minute")
-        self.waiting.append(stream)
+        if len(self.waiting) >= self.limits.max_queue:
+            self._remove_ended()
+        if len(self.waiting) >= self.limits.max_queue:
+            displaced = self.waiting.displaced_by(stream.client)
+            if displaced is None:
+                waiting = len(self.waiting)
+                raise AdmissionError(f"{waiting} wait in line already; try again in a minute")
+            self.waiting.remove(displaced)
+            displaced.error = AdmissionError(f"{DISPLACED}; try again in a minute")
+        self._wait(stream)
 
     def streams(self):
         """Return all streams, those that wait first."""
@@ -51,7 +65,7 @@ class Scheduler:
 
     def queue_position(self, stream):
         """Return a stream's position in the queue, from 1; 0 if it does not wait."""
-        return self.waiting.index(stream) + 1 if stream in self.waiting else 0
+        return self.waiting.position(stream)
 
     def schedule(self, now):
         """Stop, preempt and start streams; return the Changes. `now`: time.monotonic's clock."""
@@ -59,11 +73,14 @@ class Scheduler:
             stream.stopped |= now - stream.start_time > self.limits.max_seconds
         removed = [stream for stream in self.running if stream.ended]
         self.running = [stream for stream in self.running if not stream.ended]
-        self.waiting = deque(stream for stream in self.waiting if not stream.ended)
+        self._remove_ended()
+        removed += self._preempt_beyond_shares()
         added = []
-        while self.waiting and (preempted := self._make_room()) is not None:
-            removed += preempted
-            stream = self.waiting.popleft()
+        while (pair := self._next()) is not None:
+            stream, preempted = pair
+            self.waiting.take(stream)
+            if preempted:
+                removed.append(self._preempt(preempted))
             if stream.start_time is None:
                 stream.start_time = now
             stream.slice_chars = 0
@@ -74,16 +91,54 @@ class Scheduler:
     def clear(self):
         """Remove and return all streams."""
         streams = self.streams()
-        self.waiting, self.running = deque(), []
+        self.waiting, self.running = FairQueue(), []
         return streams
 
-    def _make_room(self):
-        """Return the streams preempted so that one more can run; None if there is no room."""
-        if len(self.running) < self.limits.max_streams:
-            return []
-        for stream in self.running:
-            if stream.slice_chars >= self.limits.time_slice:
-                self.running.remove(stream)
-                self.waiting.append(stream)
-                return [stream]
+    def share(self):
+        """Return how many streams of a client may run now."""
+        clients = {stream.client for stream in self.running} | self.waiting.clients()
+        if len(clients) <= 1:
+            return self.limits.max_streams
+        return max(1, self.limits.max_streams // (CROWDED * len(clients)))
+
+    def _preempt_beyond_shares(self):
+        """Preempt the streams that a client has beyond its share, the longest running first."""
+        share, preempted = self.share(), []
+        for client, count in Counter(stream.client for stream in self.running).items():
+            own = [stream for stream in self.running if stream.client == client]
+            own.sort(key=lambda stream: -stream.slice_chars)
+            preempted += map(self._preempt, own[: max(0, count - share)])
+        return preempted
+
+    def _next(self):
+        """Return (stream, one to preempt for it or None) of the next to run, or None."""
+        if not self.waiting:
+            return None
+        share, running = self.share(), Counter(stream.client for stream in self.running)
+        due = [s for s in self.running if s.slice_chars >= self.limits.time_slice]
+        refused = set()  # clients
+        for stream in self.waiting:
+            if stream.client in refused:
+                continue
+            if running[stream.client] >= share:
+                candidates = [s for s in due if s.client == stream.client]
+            elif len(self.running) < self.limits.max_streams:
+                return stream, None
+            else:
+                candidates = due
+            if candidates:
+                return stream, max(candidates, key=lambda s: running[s.client])
+            refused.add(stream.client)
         return None
+
+    def _preempt(self, stream):
+        self.running.remove(stream)
+        self._wait(stream)
+        return stream
+
+    def _wait(self, stream):
+        self.waiting.push(stream, stream.client, stream.session)
+
+    def _remove_ended(self):
+        for stream in [stream for stream in self.waiting if stream.ended]:
+            self.waiting.remove(stream)

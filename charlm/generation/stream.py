@@ -11,7 +11,8 @@ class Stream:
 
     ids: list
     config: SampleConfig
-    client: object = None  # that requested it
+    client: object = None  # the network address that requested it
+    session: object = None  # of the client; it may have many
     error: Exception | None = None  # that ended it
     stopped: bool = False  # set by the client to end it at the next step
     context_start: int = 0  # index of the first id that the model sees

@@ -2,9 +2,25 @@
 
 import ipaddress
 import os
+from typing import NamedTuple
 
 UNKNOWN = "unknown"
 PRIVATE = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
+
+
+class Client(NamedTuple):
+    """A visitor: limits and turns count by address, and below it by session."""
+
+    address: str
+    session: str = ""
+
+
+NOBODY = Client(UNKNOWN)
+
+
+def client_of(request):
+    """Return the Client that sent a gr.Request."""
+    return Client(client_address(request), request.session_hash or "")
 
 
 def trust_proxies():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from charlm.config import SampleConfig
 from charlm.errors import CharlmError
 from charlm.inspection.scores import score
+from charlm.serving.clients import NOBODY
 
 FIRST_UPDATE_SECONDS = 0.04  # until the first characters are shown
 UPDATE_SECONDS = 0.08  # between updates: twelve a second look fluent and cost little
@@ -43,15 +44,16 @@ def sample_config(max_new_chars, temperature, top_k, top_p, min_p, seed):
 async def generate(library, prompt, model, config, client=None, stop_requested=lambda: False):
     """Yield the Progress of a text that continues `prompt`; the last one is done.
 
-    `model`: its name in the Library. `client`: max_per_visitor bounds its streams. The text
-    ends early when stop_requested() returns true or the caller closes the generator.
+    `model`: its name in the Library. `client`: the Client that it is for. The text ends early when
+    stop_requested() returns true or the caller closes the generator.
 
     Raises CharlmError if the model is unknown or damaged, or the limits do not admit the text now.
     """
-    engine, tokenizer = await asyncio.to_thread(library.engine, model)
+    client = client or NOBODY
+    engine, tokenizer = await library.pools.loading.run(client, library.engine, model)
     text, dropped = tokenizer.clean(prompt)
     prompt_length, ids = len(text), tokenizer.encode(text or tokenizer.start_char)
-    stream, decoded = engine.submit(ids, config, client), len(ids)
+    stream, decoded = engine.submit(ids, config, client.address, client.session or None), len(ids)
 
     def progress(**state):
         now = time.monotonic()
@@ -67,6 +69,8 @@ async def generate(library, prompt, model, config, client=None, stop_requested=l
             ended, others = stream.ended, max(0, len(engine) - 1)  # before the ids are read
             new_ids = stream.ids[decoded:]
             text, decoded = text + tokenizer.decode(new_ids), decoded + len(new_ids)
+            if isinstance(stream.error, CharlmError):
+                raise stream.error
             if stream.error:
                 raise CharlmError(f"{model} cannot continue: {stream.error}")
             if ended:

@@ -15,6 +15,7 @@ from charlm.generation.engine import Engine
 from charlm.hub.follow import parse_source
 from charlm.models import checkpoint
 from charlm.runs.log import RunLogError, latest_events
+from charlm.serving.fair_pool import Pools
 from charlm.serving.limits import check_hub_model
 
 BUNDLED = ("shakespeare", "gpt", "bigram")  # first in the list, in this order
@@ -60,7 +61,7 @@ class Library:
         Hub source. An unreachable Hub raises nothing, and `notices` reports it.
         """
         self.directory, self.followers, self.limits = Path(directory), followers, limits
-        self.should_yield = should_yield
+        self.should_yield, self.pools = should_yield, Pools()
         self.start_directory = Path(start).resolve() if start and Path(start).exists() else None
         self.start_source = str(start) if start and not self.start_directory else None
         if self.start_directory and not checkpoint.is_model_directory(self.start_directory):

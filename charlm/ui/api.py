@@ -9,6 +9,7 @@ from contextlib import aclosing
 import gradio as gr
 
 from charlm.config import SampleConfig, notes_of
+from charlm.serving.clients import client_of
 from charlm.serving.generate import generate as generate_text
 from charlm.serving.generate import sample_config, score_text
 from charlm.ui.events import visitor_errors
@@ -37,7 +38,7 @@ def add_generate_endpoint(library, default):
         with visitor_errors():
             settings = max_new_chars, temperature, top_k, top_p, min_p, seed
             config = sample_config(*settings)
-            updates = generate_text(library, prompt, model, config, request.session_hash)
+            updates = generate_text(library, prompt, model, config, client_of(request))
             async with aclosing(updates):
                 async for progress in updates:
                     yield progress.text
@@ -66,7 +67,7 @@ def add_model_endpoints(library, default):
         """List the names of the models that /generate and /score take."""
         return library.names()
 
-    def score(text: str, model: str = default) -> dict:
+    async def score(request: gr.Request, text: str, model: str = default) -> dict:
         """Measure how much each character of a text surprises a model, in bits.
 
         Args:
@@ -74,10 +75,11 @@ def add_model_endpoints(library, default):
             model: One of the names that /models lists.
         """
         with visitor_errors():
-            return score_text(library, text, model)
+            pool = library.pools.scoring
+            return await pool.run(client_of(request), score_text, library, text, model)
 
     gr.api(models, api_name="models", queue=False)
-    gr.api(score, api_name="score", concurrency_limit=2)
+    gr.api(score, api_name="score", concurrency_limit=None)
 
 
 def add_status_endpoints(monitor):

@@ -8,8 +8,8 @@ from charlm.errors import CharlmError
 
 # an event of the page itself: runs at once, shows no spinner, is not part of the API
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-# the same for an event that may wait for the Hub, which needs a queue
-SLOW = QUIET | {"queue": True, "concurrency_limit": 8}
+# the same for an event that may wait for the Hub in a pool of its own, and shows progress meanwhile
+SLOW = QUIET | {"queue": True, "concurrency_limit": None}
 # the name that the page's config gives to the Play tab's event that generates
 GENERATE_EVENT = "generate_event"
 

@@ -3,6 +3,7 @@
 import gradio as gr
 
 from charlm.errors import CharlmError
+from charlm.serving.clients import client_of
 from charlm.ui.events import QUIET, SLOW
 from charlm.ui.link import link_from_query
 from charlm.ui.play_html import hub_notice_html, model_summary_html
@@ -14,21 +15,23 @@ def connect_page_load(page, library, default, controls, requests, tabs):
     has_link = gr.State(False)
     outputs = [controls.hub_notice, *filled_in, has_link]
 
-    def load(request: gr.Request):
+    async def load(request: gr.Request):
         updates = dict.fromkeys(outputs, gr.skip()) | {has_link: False}
+        client, pools = client_of(request), library.pools
 
-        def with_notice(*notices):
-            notice = hub_notice_html([*library.notices(), *notices])
-            return [*(updates | {controls.hub_notice: notice}).values()]
+        async def with_notice(*notices):
+            notices = [*await pools.loading.run(client, library.notices), *notices]
+            return [*(updates | {controls.hub_notice: hub_notice_html(notices)}).values()]
 
-        def choose(name, **value):
-            updates[controls.model] = gr.update(choices=library.names(), **value)
-            updates[controls.model_summary] = model_summary_html(library, name)
+        async def choose(name, **value):
+            names, summary = await pools.loading.run(client, names_and_summary, library, name)
+            updates[controls.model] = gr.update(choices=names, **value)
+            updates[controls.model_summary] = summary
 
         # the default may have changed since the page was built, and so may its revision
-        current = library.default()
-        choose(current, **({"value": current} if current != default else {}))
-        yield with_notice()
+        current = await pools.loading.run(client, library.default)
+        await choose(current, **({"value": current} if current != default else {}))
+        yield await with_notice()
         try:
             link = link_from_query(request.query_params, current, library.limits)
             if not link:
@@ -36,17 +39,23 @@ def connect_page_load(page, library, default, controls, requests, tabs):
             updates[controls.prompt] = link.prompt
             updates.update(zip(controls.settings, link.settings, strict=True))
             known = link.model in library.names()
-            yield with_notice("" if known else f"Fetching {link.model} …")
-            name, notice = find_linked_model(library, link)
+            yield await with_notice("" if known else f"Fetching {link.model} …")
+            pool = pools.loading if known else pools.fetching
+            name, notice = await pool.run(client, find_linked_model, library, link)
         except CharlmError as error:
-            yield with_notice(str(error))
+            yield await with_notice(str(error))
             return
-        choose(name, value=name)
+        await choose(name, value=name)
         updates[has_link] = True
-        yield with_notice(notice)
+        yield await with_notice(notice)
 
     page.load(select_tab, None, tabs, **QUIET)
     page.load(load, None, outputs, **SLOW).then(**requests.event(has_link))
+
+
+def names_and_summary(library, name):
+    """Return the names of all models, and the summary of one as HTML."""
+    return library.names(), model_summary_html(library, name)
 
 
 def select_tab(request: gr.Request):

@@ -8,6 +8,7 @@ from functools import partial
 import gradio as gr
 
 from charlm.errors import CharlmError
+from charlm.serving.clients import client_of
 from charlm.serving.generate import generate, sample_config
 from charlm.ui.events import GENERATE_EVENT, QUIET, SLOW, visitor_error
 from charlm.ui.link import SETTINGS, Link
@@ -94,8 +95,10 @@ def connect_generation(library, controls, requests, outputs):
         try:
             config = sample_config(*settings)
             values = dict(zip(SETTINGS, settings, strict=True)) | {"seed": config.seed}
-            link = Link(prompt, model, library.revision(model), tuple(values.values()))
-            updates = generate(library, prompt, model, config, session, stop.is_set)
+            client = client_of(request)
+            revision = await library.pools.loading.run(client, library.revision, model)
+            link = Link(prompt, model, revision, tuple(values.values()))
+            updates = generate(library, prompt, model, config, client, stop.is_set)
             async with aclosing(updates):
                 async for progress in updates:
                     yield progress_html(progress, link)
@@ -124,17 +127,18 @@ def connect_generation(library, controls, requests, outputs):
 def connect_hub_source(library, controls, requests):
     """Connect the field for Hub models: fetch the model, choose it, and request a text."""
 
-    def fetch(source):
-        skip = gr.skip()
+    async def fetch(request: gr.Request, source):
+        skip, pools, client = gr.skip(), library.pools, client_of(request)
         yield [hub_notice_html([f"Fetching {source.strip()} …"]), skip, skip, skip, False]
         try:
-            name = library.add(source)
+            name = await pools.fetching.run(client, library.add, source)
         except CharlmError as error:
             yield [hub_notice_html([str(error)]), skip, skip, skip, False]
             return
         chosen = gr.update(choices=library.names(), value=name)
-        notice, summary = hub_notice_html(library.notices()), model_summary_html(library, name)
-        yield [notice, chosen, summary, "", True]
+        notices = await pools.loading.run(client, library.notices)
+        summary = await pools.loading.run(client, model_summary_html, library, name)
+        yield [hub_notice_html(notices), chosen, summary, "", True]
 
     source, fetched = controls.hub_source, gr.State(False)
     outputs = [controls.hub_notice, controls.model, controls.model_summary, source, fetched]

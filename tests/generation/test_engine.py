@@ -69,9 +69,9 @@ def test_time_slices_let_waiting_streams_run():
 def test_the_queue_and_the_streams_of_a_client_are_bounded():
     engine = start_engine(max_streams=1, max_queue=3, max_per_visitor=2)
     long = SampleConfig(100_000)
-    mine = [engine.submit([1], long, "ann") for _ in range(2)]
+    mine = [engine.submit([1], long, session="ann") for _ in range(2)]
     with pytest.raises(AdmissionError, match="2 texts are being written for you already"):
-        engine.submit([1], long, "ann")
+        engine.submit([1], long, session="ann")
     wait_until(lambda: mine[0].start_time)
     others = [engine.submit([1], long) for _ in range(2)]
     with pytest.raises(AdmissionError, match="3 wait in line already"):

@@ -1,5 +1,6 @@
 """The scheduler's policy, with plain objects for streams."""
 
+import time
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -12,6 +13,8 @@ from charlm.generation.scheduler import AdmissionError, Scheduler
 class FakeStream:
     name: str
     client: object = None
+    session: object = None
+    error: Exception | None = None
     ended: bool = False
     stopped: bool = False
     slice_chars: int = 0
@@ -23,8 +26,8 @@ def make_scheduler(**changes):
     return Scheduler(SimpleNamespace(**(limits | {"max_per_visitor": 2} | changes)))
 
 
-def submit(scheduler, names, client=None):
-    streams = [FakeStream(name, client) for name in names]
+def submit(scheduler, names, client=None, session=None):
+    streams = [FakeStream(name, client, session) for name in names]
     for stream in streams:
         scheduler.submit(stream)
     return streams
@@ -113,13 +116,13 @@ def test_the_queue_is_bounded_by_streams_that_still_wait():
 
 def test_a_client_has_a_bounded_number_of_streams():
     scheduler = make_scheduler()
-    first, _ = submit(scheduler, "ab", client="ann")
+    first, _ = submit(scheduler, "ab", session="ann")
     with pytest.raises(AdmissionError, match="2 texts are being written for you already"):
-        submit(scheduler, "c", client="ann")
-    submit(scheduler, "d", client="bob")
+        submit(scheduler, "c", session="ann")
+    submit(scheduler, "d", session="bob")
     first.ended = True
     scheduler.schedule(now=0.0)
-    submit(scheduler, "e", client="ann")
+    submit(scheduler, "e", session="ann")
 
 
 def test_a_stream_is_stopped_after_max_seconds():
@@ -138,3 +141,64 @@ def test_clear_returns_every_stream():
     scheduler.schedule(now=0.0)
     assert sorted(names(scheduler.clear())) == ["a", "b", "c"]
     assert len(scheduler) == 0
+
+
+def test_clients_and_their_sessions_are_served_in_turn():
+    scheduler = make_scheduler(max_streams=1, max_queue=10, max_per_visitor=3)
+    submit(scheduler, "abc", "A", 1)
+    submit(scheduler, "de", "A", 2)
+    submit(scheduler, "x", "B", 3)
+    order = ""
+    while len(scheduler):
+        order += names(scheduler.schedule(now=0.0).add)
+        scheduler.running[0].ended = True
+        scheduler.schedule(now=0.0) if not scheduler.waiting else None
+    assert order == "axdbec"
+
+
+def test_a_client_alone_uses_all_and_beside_another_its_share():
+    scheduler = make_scheduler(max_streams=16, max_queue=100)
+    many = submit(scheduler, "a" * 40, "A")
+    assert len(scheduler.schedule(now=0.0).add) == 16
+    (other,) = submit(scheduler, "x", "B")
+    changes = scheduler.schedule(now=1.0)
+    assert changes.add == [other]
+    assert len(changes.remove) == 12
+    assert sum(stream in scheduler.running for stream in many) == 4
+    other.ended = True
+    scheduler.schedule(now=2.0)
+    assert sum(stream in scheduler.running for stream in many) == 16
+
+
+def test_beside_many_clients_each_runs_one():
+    scheduler = make_scheduler(max_streams=4, max_queue=100)
+    for client in range(10):
+        submit(scheduler, "ab", client)
+    assert names(scheduler.schedule(now=0.0).add) == "aaaa"
+    for stream in scheduler.running:
+        stream.slice_chars = 10
+    scheduler.schedule(now=1.0)
+    assert [stream.client for stream in scheduler.running] == [4, 5, 6, 7]
+
+
+def test_a_full_queue_makes_room_for_a_client_that_has_less():
+    scheduler = make_scheduler(max_streams=1, max_queue=3)
+    *_, newest = submit(scheduler, "abc", "A")
+    submit(scheduler, "x", "B")
+    assert "from your network at once" in str(newest.error)
+    assert names(scheduler.waiting) == "axb"
+    with pytest.raises(AdmissionError, match="3 wait in line already"):
+        submit(scheduler, "y", "B")
+    with pytest.raises(AdmissionError, match="3 wait in line already"):
+        submit(scheduler, "d", "A")
+
+
+def test_a_decision_among_hundreds_takes_little_time():
+    scheduler = make_scheduler(max_streams=128, max_queue=400)
+    for n in range(400):
+        submit(scheduler, "a", n % 7, n)
+    scheduler.schedule(now=0.0)
+    start = time.perf_counter()
+    for _ in range(100):
+        scheduler.schedule(now=0.0)
+    assert time.perf_counter() - start < 0.2, "two milliseconds each on a busy machine"

@@ -9,6 +9,7 @@ import pytest
 import charlm
 from charlm.errors import CharlmError
 from charlm.hub.follow import HubFollowers
+from charlm.serving.clients import Client
 from charlm.serving.generate import generate, sample_config, score_text
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
@@ -53,7 +54,7 @@ def test_updates_grow_into_the_text_of_charlm_generate(library):
 def test_a_generation_stops_on_request(library):
     stop_requested = iter([False, False, True]).__next__
     config = settings(max_new_chars=5000)
-    *_, last = collect_updates(library, "", "small-gpt", config, "ann", stop_requested)
+    *_, last = collect_updates(library, "", "small-gpt", config, Client("ann"), stop_requested)
     assert last.done
     assert last.stopped
     assert 0 < last.new_chars < 5000
