@@ -7,6 +7,7 @@ import sys
 from charlm import bench
 from charlm.bench.beside import bench_beside
 from charlm.bench.generating import bench_generate
+from charlm.bench.hostile import bench_hostile
 from charlm.bench.serving import bench_serve
 from charlm.bench.training import ABLATIONS, bench_ablation, bench_train, lecture_seconds
 from charlm.errors import CharlmError
@@ -23,6 +24,7 @@ def main():
         "beside": lambda: bench_beside(args.data),
         "generate": lambda: bench_generate(args.chars, args.streams),
         "serve": lambda: bench_serve(args.chars, args.visitors),
+        "hostile": bench_hostile,
     }
     try:
         measure[args.what]()
@@ -42,6 +44,7 @@ def parse_arguments():
         "beside": "generation and training at once, as on the page",
         "generate": "generation: one stream and many, the lecture's code and transformers",
         "serve": "the page: its start, and many visitors at once",
+        "hostile": "the page: an honest visitor beside hostile ones, and what attacks leave",
     }
     commands = {name: what.add_parser(name, help=text) for name, text in helps.items()}
     for name in ("train", "lecture", "ablation", "beside"):

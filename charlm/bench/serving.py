@@ -79,12 +79,18 @@ def start_seconds(rounds=3):
 
 
 @contextlib.contextmanager
-def served(command):
-    """Serve a page by a command; yield (address, process), and end it afterwards."""
+def served(command, **variables):
+    """Serve a page by a command; yield (address, process), and end it afterwards.
+
+    `variables`: additions to its environment.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    url, env = f"http://127.0.0.1:{port}/", os.environ | {"GRADIO_SERVER_PORT": str(port)}
+    url, env = (
+        f"http://127.0.0.1:{port}/",
+        os.environ | variables | {"GRADIO_SERVER_PORT": str(port)},
+    )
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("w") as output:

@@ -93,8 +93,9 @@ class GPTDecoder:
     @torch.inference_mode()
     def reserve(self, slots):
         for layer in self.layers:
-            more = -(-slots // TILE) * TILE - len(layer.cache)
-            if more > 0:
+            if slots > len(layer.cache):
+                wanted = max(slots, len(layer.cache) * 3 // 2)  # seldom: all slots are copied
+                more = -(-wanted // TILE) * TILE - len(layer.cache)
                 new = layer.cache.new_zeros(more, *layer.cache.shape[1:])
                 layer.cache = torch.cat((layer.cache, new))
 

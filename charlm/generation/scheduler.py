@@ -7,7 +7,7 @@ from charlm.errors import CharlmError
 from charlm.generation.fair_queue import FairQueue
 
 DISPLACED = "too many texts were asked for from your network at once, and others wait too"
-CROWDED = 2  # clients that compete share max_streams divided by this, so that each is fast
+CROWDED = 4  # clients that compete share max_streams divided by this, so that each is fast
 
 
 class AdmissionError(CharlmError):
@@ -76,11 +76,9 @@ class Scheduler:
         self._remove_ended()
         removed += self._preempt_beyond_shares()
         added = []
-        while (pair := self._next()) is not None:
-            stream, preempted = pair
+        for stream, preempted in self._decide():
             self.waiting.take(stream)
-            if preempted:
-                removed.append(self._preempt(preempted))
+            removed += map(self._preempt, preempted)
             if stream.start_time is None:
                 stream.start_time = now
             stream.slice_chars = 0
@@ -110,26 +108,32 @@ class Scheduler:
             preempted += map(self._preempt, own[: max(0, count - share)])
         return preempted
 
-    def _next(self):
-        """Return (stream, one to preempt for it or None) of the next to run, or None."""
+    def _decide(self):
+        """Return (stream, [the one to preempt for it, if any]) of those that start to run now."""
         if not self.waiting:
-            return None
+            return []
         share, running = self.share(), Counter(stream.client for stream in self.running)
+        room = self.limits.max_streams - len(self.running)
         due = [s for s in self.running if s.slice_chars >= self.limits.time_slice]
-        refused = set()  # clients
+        decisions, refused = [], set()  # refused: clients
         for stream in self.waiting:
             if stream.client in refused:
                 continue
-            if running[stream.client] >= share:
-                candidates = [s for s in due if s.client == stream.client]
-            elif len(self.running) < self.limits.max_streams:
-                return stream, None
-            else:
-                candidates = due
-            if candidates:
-                return stream, max(candidates, key=lambda s: running[s.client])
-            refused.add(stream.client)
-        return None
+            at_share = running[stream.client] >= share
+            preempted = []
+            if at_share or room <= 0:
+                candidates = [s for s in due if s.client == stream.client] if at_share else due
+                if not candidates:
+                    refused.add(stream.client)
+                    continue
+                preempted = [max(candidates, key=lambda s: running[s.client])]
+                due.remove(preempted[0])
+                running[preempted[0].client] -= 1
+                room += 1
+            running[stream.client] += 1
+            room -= 1
+            decisions.append((stream, preempted))
+        return decisions
 
     def _preempt(self, stream):
         self.running.remove(stream)

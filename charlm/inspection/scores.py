@@ -20,17 +20,13 @@ def score(model, tokenizer, text):
     chars = []
     for rows in log_probabilities(model, ids):  # (n, V)
         likeliest = rows.topk(min(TOP_CHARS, tokenizer.vocab_size))  # (n, TOP_CHARS)
-        tops = zip(likeliest.indices.tolist(), likeliest.values.exp().tolist(), strict=True)
-        for row, (indices, probabilities) in zip(rows, tops, strict=True):
-            position = len(chars)
-            top = zip(indices, probabilities, strict=True)
-            chars.append(
-                {
-                    "char": text[position],
-                    "bits": -row[ids[position + 1]].item() / math.log(2),
-                    "top": [[tokenizer.decode([i]), probability] for i, probability in top],
-                }
-            )
+        done = len(chars)
+        targets = torch.tensor(ids[done + 1 : done + 1 + len(rows)])
+        nats = -rows.gather(1, targets[:, None])[:, 0]
+        values = nats.tolist(), likeliest.indices.tolist(), likeliest.values.exp().tolist()
+        for char, n, indices, probabilities in zip(text[done:], *values, strict=False):
+            top = zip(tokenizer.decode(indices), probabilities, strict=True)
+            chars.append({"char": char, "bits": n / math.log(2), "top": [*map(list, top)]})
     return {"bits_per_char": sum(c["bits"] for c in chars) / len(chars), "chars": chars}
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import secrets
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from charlm.config import SampleConfig
 from charlm.errors import CharlmError
@@ -12,7 +14,6 @@ from charlm.serving.clients import NOBODY
 
 FIRST_UPDATE_SECONDS = 0.04  # until the first characters are shown
 UPDATE_SECONDS = 0.08  # between updates: twelve a second look fluent and cost little
-MAX_UPDATE_RATE = 100  # updates per second over all streams; each costs the server about 2 ms
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,21 @@ async def generate(library, prompt, model, config, client=None, stop_requested=l
     Raises CharlmError if the model is unknown or damaged, or the limits do not admit the text now.
     """
     client = client or NOBODY
-    engine, tokenizer = await library.pools.loading.run(client, library.engine, model)
+    with library.counted_text(client):
+        loading = library.pools.loading.run(client, library.engine, model)
+        engine, tokenizer = await loading
+        interval = partial(library.update_interval, client)
+        updates = follow(engine, tokenizer, prompt, model, config, client, stop_requested, interval)
+        async with aclosing(updates):
+            async for progress in updates:
+                yield progress
+
+
+async def follow(engine, tokenizer, prompt, model, config, client, stop_requested, interval):
+    """Yield the Progress of a text that an Engine generates: see `generate`.
+
+    `interval()`: the seconds until the next update.
+    """
     text, dropped = tokenizer.clean(prompt)
     prompt_length, ids = len(text), tokenizer.encode(text or tokenizer.start_char)
     stream, decoded = engine.submit(ids, config, client.address, client.session or None), len(ids)
@@ -78,7 +93,7 @@ async def generate(library, prompt, model, config, client=None, stop_requested=l
                 return
             position = engine.queue_position(stream)
             yield progress(queue_position=position, other_streams=others)
-            await asyncio.sleep(max(UPDATE_SECONDS, others / MAX_UPDATE_RATE))
+            await asyncio.sleep(max(UPDATE_SECONDS, interval()))
     finally:
         stream.stopped = True
 

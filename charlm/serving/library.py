@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,16 @@ import torch
 from charlm.data.tokenizer import CharTokenizer
 from charlm.errors import CharlmError, name_files, quote
 from charlm.generation.engine import Engine
+from charlm.generation.scheduler import AdmissionError
 from charlm.hub.follow import parse_source
 from charlm.models import checkpoint
 from charlm.runs.log import RunLogError, latest_events
 from charlm.serving.fair_pool import Pools
 from charlm.serving.limits import check_hub_model
 
+TEXTS_OF_MODELS = 4  # times max_queue: texts of all models beyond which shares count
+MAX_UPDATE_RATE = 100  # updates per second over all texts; each costs the server about 2 ms
+FROM_NETWORK = "texts are being written for your network already, and others wait"
 BUNDLED = ("shakespeare", "gpt", "bigram")  # first in the list, in this order
 
 
@@ -68,6 +73,7 @@ class Library:
             raise CharlmError(f"{start} is not a model directory with config and weights")
         self._loaded = {}  # name -> (version, Loaded), the least recently used one first
         self._digests = {}  # name -> (version, digest)
+        self._texts = Counter()  # client's address -> texts that run or wait, of any model
         self._lock = threading.Lock()
         check = functools.partial(check_hub_model, limits=limits)
         followers.configure(check, limits.max_cache * 1_000_000)
@@ -130,11 +136,20 @@ class Library:
 
     def path(self, name):
         """Return the directory of a model; raises CharlmError for a name that is not listed."""
-        paths = self._paths()
-        if not isinstance(name, str) or name not in paths:
-            names = ", ".join(paths) or "none yet: train one with train.py"
-            raise CharlmError(f"there is no model {quote(name)}; there is: {names}")
-        return paths[name]
+        if isinstance(name, str) and (path := self._find(name)):
+            return path
+        names = ", ".join(self.names()) or "none yet: train one with train.py"
+        raise CharlmError(f"there is no model {quote(name)}; there is: {names}")
+
+    def _find(self, name):
+        """Return the directory of a model, without listing all; None for an unknown name."""
+        if self.start_directory and name == self.start_directory.name:
+            return self.start_directory
+        if pulled := self.followers.available().get(name):
+            return pulled.directory
+        path = self.directory / name
+        plain = path.name == name and path.parent == self.directory and not name.startswith(".")
+        return path if plain and checkpoint.is_model_directory(path) else None
 
     def get(self, name):
         """Return (model, tokenizer), loaded once, and again after its weights changed on disk.
@@ -156,12 +171,14 @@ class Library:
             self.followers.use(name)
         version = path, modified_at(path)
         with self._lock:
+            loaded_version, loaded = self._loaded.pop(name, (None, None))
+            if loaded_version == version:
+                self._loaded[name] = version, loaded
+                return loaded
+            model, tokenizer = load(path, name)
+            loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.should_yield))
             paths = self._paths()  # deleted models are unloaded, too
             self._loaded = {n: loaded for n, loaded in self._loaded.items() if n in paths}
-            loaded_version, loaded = self._loaded.pop(name, (None, None))
-            if loaded_version != version:
-                model, tokenizer = load(path, name)
-                loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.should_yield))
             self._loaded[name] = version, loaded
             while len(self._loaded) > 1 and self._megabytes() > self.limits.max_memory:
                 del self._loaded[next(iter(self._loaded))]  # its running streams keep it alive
@@ -169,6 +186,28 @@ class Library:
 
     def _megabytes(self):
         return sum(loaded.megabytes for _, loaded in self._loaded.values())
+
+    @contextlib.contextmanager
+    def counted_text(self, client):
+        """Count a text of a Client. Raises AdmissionError if it has more than its share of many."""
+        with self._lock:
+            total, own = self._texts.total(), self._texts[client.address]
+            if total >= TEXTS_OF_MODELS * self.limits.max_queue and own >= total / 2:
+                raise AdmissionError(f"{own} {FROM_NETWORK}; try again in a minute")
+            self._texts[client.address] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._texts[client.address] -= 1
+                self._texts += Counter()  # drops the clients at zero
+
+    def update_interval(self, client):
+        """Return the seconds between two updates of a text, so that those of all cost little.
+
+        Each client has an equal share of MAX_UPDATE_RATE.
+        """
+        return self._texts[client.address] * len(self._texts) / MAX_UPDATE_RATE
 
     def revision(self, name):
         """Return the commit of a Hub model, or the first 12 digits of the weights' SHA-256.

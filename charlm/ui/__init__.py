@@ -52,16 +52,18 @@ def build(directory, model=None, limits=None, trainer=None):
     default = library.default()
     parameters = endpoint_parameters(limits, default)
     parameters[GENERATE_EVENT] = parameters["generate"]
-    with Page(parameters, title="charlm", analytics_enabled=False) as page:
+    with Page(parameters, library.pools, title="charlm", analytics_enabled=False) as page:
         gr.HTML(MASTHEAD, elem_id="masthead")
         timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play") as play_tab:
-                controls, requests = build_play_tab(library, default)
+                controls, requests = build_play_tab(library, default, page.readers)
             with gr.Tab("Watch", id="watch") as watch_tab:
                 build_watch_tab(monitor, library, timer, watch_tab)
-        add_endpoints(library, default, monitor)
+        add_endpoints(library, default, monitor, page.readers)
         declare_gpu_event()
+        # Gradio's estimates, which the page does not show, cost the square of the events that wait
+        page.queue(status_update_rate=60)
         connect_page_load(page, library, default, controls, requests, tabs)
         # returning to the Play tab lists the models trained meanwhile
         play_tab.select(partial(list_models, library), None, controls.model, **QUIET)

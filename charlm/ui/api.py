@@ -13,17 +13,18 @@ from charlm.serving.clients import client_of
 from charlm.serving.generate import generate as generate_text
 from charlm.serving.generate import sample_config, score_text
 from charlm.ui.events import visitor_errors
+from charlm.ui.readers import read_updates
 
 
-def add_endpoints(library, default, monitor):
+def add_endpoints(library, default, monitor, readers):
     """Register the endpoints in the Blocks being built; `default`: the default model."""
-    add_generate_endpoint(library, default)
+    add_generate_endpoint(library, default, readers)
     add_model_endpoints(library, default)
     add_status_endpoints(monitor)
     add_training_endpoints(monitor.jobs)
 
 
-def add_generate_endpoint(library, default):
+def add_generate_endpoint(library, default, readers):
     async def generate(
         request: gr.Request,
         prompt: str,
@@ -40,7 +41,7 @@ def add_generate_endpoint(library, default):
             config = sample_config(*settings)
             updates = generate_text(library, prompt, model, config, client_of(request))
             async with aclosing(updates):
-                async for progress in updates:
+                async for progress in read_updates(updates, readers, request.session_hash):
                     yield progress.text
 
     generate.__doc__ = generate_docstring()

@@ -8,9 +8,11 @@ from charlm.serving.bodies import BodyCheck, Event
 from charlm.serving.hosts import HostCheck
 from charlm.serving.routes import RouteCheck
 from charlm.serving.uploads import UploadLimits
+from charlm.ui.readers import ReaderWatch
 from charlm.ui.theme import theme_arguments
 
-MAX_SESSIONS = 200  # whose state is kept; each takes about 200 kB
+MAX_SESSIONS = 2_000  # whose state is kept
+MAX_EVENTS = 4_000  # at a time, most of which wait in queues of ours
 
 
 def launch_arguments(page, limits):
@@ -21,8 +23,7 @@ def launch_arguments(page, limits):
         "run_history": False,
         "enable_monitoring": False,
         "mcp_server": importlib.util.find_spec("mcp") is not None,
-        # streams, and the page's events
-        "max_threads": limits.max_streams + limits.max_queue + 40,
+        "max_threads": MAX_EVENTS,
         "max_file_size": max_file,
         "state_session_capacity": MAX_SESSIONS,
         "app_kwargs": {"middleware": middleware(page, limits, max_file)},
@@ -36,6 +37,7 @@ def middleware(page, limits, max_file):
         Middleware(HostCheck, share_url=lambda: page.share_url),
         Middleware(RouteCheck),
         Middleware(UploadLimits, max_file=max_file),
+        Middleware(ReaderWatch, readers=page.readers),
         Middleware(BodyCheck, max_text=limits.max_text, events=lambda: events_of(page)),
     ]
 

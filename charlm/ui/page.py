@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
-from gradio.state_holder import SessionState
 from gradio.utils import get_function_description, get_upload_folder
 
 from charlm.errors import CharlmError
+from charlm.serving.clients import client_address
 from charlm.serving.parameters import (
     MAX_INT,
     MAX_NAME_CHARS,
@@ -18,6 +18,8 @@ from charlm.serving.parameters import (
     Text,
 )
 from charlm.ui.events import visitor_error
+from charlm.ui.readers import Readers
+from charlm.ui.sessions import Session, Sessions
 
 MAX_TYPED_CHARS = 10_000  # in a text box that says no other limit
 MAX_CHOICES = 100
@@ -25,20 +27,34 @@ MAX_PATH_CHARS = 1_000
 
 
 class Page(gr.Blocks):
-    """Blocks that differ from Gradio's in two points.
+    """Blocks that differ from Gradio's in three points.
 
     The inputs of every event and endpoint are checked before Gradio looks at them: it would fetch
     the addresses in objects that look like its files, and report a wrong type without its name.
     `parameters`: see `serving.parameters.endpoint_parameters`; the inputs of other events are
     checked by the component that they come from.
 
+    Answers that nobody reads are dropped: see `readers`.
+
     The API information describes each parameter as the docstring of its function does. Gradio
     labels the parameters of `gr.api` "1st", "2nd", ... and leaves their descriptions empty.
     """
 
-    def __init__(self, parameters, **options):
+    def __init__(self, parameters, pools, **options):
+        """`pools`: the Pools, where nothing waits for a visitor who has left."""
         super().__init__(**options)
         self.parameters = parameters
+        self.readers = Readers(lambda: self._queue, pools.leave)
+
+    @property
+    def state_holder(self):
+        """The sessions of this page, a `Sessions`."""
+        return self._state_holder
+
+    @state_holder.setter
+    def state_holder(self, holder):
+        holder.__class__ = Sessions  # Gradio makes it before it knows the page
+        self._state_holder = holder
 
     async def process_api(self, block_fn, inputs, iterator=None, **options):
         """Process an event as gr.Blocks does; raises gr.Error for an input that is not allowed."""
@@ -47,7 +63,12 @@ class Page(gr.Blocks):
                 inputs = self.check_inputs(block_fn, inputs)
             except CharlmError as error:
                 raise visitor_error(error) from None
-        return await super().process_api(block_fn, inputs, iterator=iterator, **options)
+        session = options.get("event_id") and options.get("session_hash")
+        try:
+            return await super().process_api(block_fn, inputs, iterator=iterator, **options)
+        finally:
+            if session:  # the answer waits for its reader
+                self.readers.expect(session, client_address(options["request"]))
 
     def check_inputs(self, block_fn, inputs):
         """Return the inputs of an event with defaults filled in. Raises CharlmError."""
@@ -69,7 +90,7 @@ class Page(gr.Blocks):
         Gradio would keep a copy of each in the session, and know only the choices that the page was
         built with.
         """
-        state = state or SessionState(self)
+        state = state or Session(self)
         blocks = zip(block_fn.inputs, inputs, strict=True)
         return [state[block._id] if block.stateful else value for block, value in blocks]
 

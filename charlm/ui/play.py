@@ -34,7 +34,7 @@ class PlayControls:
     settings: list  # in the order that sample_config takes them
 
 
-def build_play_tab(library, default):
+def build_play_tab(library, default, readers):
     """Build the tab in the Blocks being built; returns its PlayControls and its Requests."""
     with gr.Row(elem_id="play"):
         with gr.Column(scale=2, min_width=300, elem_id="controls"):
@@ -44,7 +44,7 @@ def build_play_tab(library, default):
             with gr.Row(elem_id="text-footer"):
                 status = gr.HTML(first_status_html(library, default), elem_id="status")
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="pill")
-    return controls, connect_play_events(library, controls, text, status)
+    return controls, connect_play_events(library, controls, text, status, readers)
 
 
 def build_controls(library, default):

@@ -13,6 +13,7 @@ from charlm.serving.generate import generate, sample_config
 from charlm.ui.events import GENERATE_EVENT, QUIET, SLOW, visitor_error
 from charlm.ui.link import SETTINGS, Link
 from charlm.ui.play_html import hub_notice_html, model_summary_html, progress_html
+from charlm.ui.readers import read_updates
 
 
 class InFlight:
@@ -65,10 +66,11 @@ class Requests:
         return (count or 0) + prepared
 
 
-def connect_play_events(library, controls, text, status):
+def connect_play_events(library, controls, text, status, readers):
     """Connect the events of the tab; returns Requests, by which other events request a text."""
     requests = Requests(gr.Number(0, visible="hidden", precision=0), InFlight())
-    connect_generation(library, controls, requests, [text, status, controls.notice])
+    outputs = [text, status, controls.notice]
+    connect_generation(library, controls, requests, outputs, readers)
     gr.on([controls.generate.click, controls.prompt.submit], **requests.event())
     for button, prompt in controls.examples:
         button.click(partial(str, prompt), None, controls.prompt, **QUIET).then(**requests.event())
@@ -85,7 +87,7 @@ def connect_play_events(library, controls, text, status):
     return requests
 
 
-def connect_generation(library, controls, requests, outputs):
+def connect_generation(library, controls, requests, outputs, readers):
     """Connect the event that generates, triggered by a change of `requests.count`."""
     in_flight = requests.in_flight
 
@@ -100,7 +102,7 @@ def connect_generation(library, controls, requests, outputs):
             link = Link(prompt, model, revision, tuple(values.values()))
             updates = generate(library, prompt, model, config, client, stop.is_set)
             async with aclosing(updates):
-                async for progress in updates:
+                async for progress in read_updates(updates, readers, session):
                     yield progress_html(progress, link)
         except CharlmError as error:
             if progress:  # keep the text generated so far

@@ -119,7 +119,10 @@ def test_visitors_of_the_page_are_timed(app):
 def test_a_failed_visit_is_counted(app, capsys):
     visits, failed, _ = asyncio.run(serving.visit_at_once(app.url, 2, 10**9))
     assert (visits, failed) == ([], 2)
-    assert "1000000000 is greater than maximum value 2000" in capsys.readouterr().err
+    assert (
+        "max_new_chars is 1000000000; it must be a whole number from 1 to 5,000"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_command_that_does_not_serve_is_reported():

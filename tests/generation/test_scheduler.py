@@ -163,8 +163,8 @@ def test_a_client_alone_uses_all_and_beside_another_its_share():
     (other,) = submit(scheduler, "x", "B")
     changes = scheduler.schedule(now=1.0)
     assert changes.add == [other]
-    assert len(changes.remove) == 12
-    assert sum(stream in scheduler.running for stream in many) == 4
+    assert len(changes.remove) == 14
+    assert sum(stream in scheduler.running for stream in many) == 2
     other.ended = True
     scheduler.schedule(now=2.0)
     assert sum(stream in scheduler.running for stream in many) == 16

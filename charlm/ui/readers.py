@@ -1,0 +1,112 @@
+"""Who reads the answers of the page: nothing is computed for, or kept for, those who left.
+
+Gradio keeps the messages of an event until somebody fetches them, and notices after up to ten
+seconds that a reader has gone while no message comes. It has no setting for either, so this module
+uses two tables of its queue: `pending_messages_per_session` and `event_ids_to_events`.
+"""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections import Counter
+from urllib.parse import parse_qs
+
+from charlm.serving.asgi import HTTP_PREFIX, route_of
+
+READ_WITHIN = 30  # seconds in which somebody must begin to read an answer
+MAX_UNREAD = 8  # answers of a client that nobody reads yet, apart from the latest ones
+LATEST = 5  # seconds
+CALL = re.compile(rf"{HTTP_PREFIX}/call/(?:v2/)?[^/]+/([^/]+)")
+
+
+class Readers:
+    """The sessions whose messages are being read, and those that wait for a reader."""
+
+    def __init__(self, queue, leave):
+        """`queue()`: Gradio's queue. `leave(session)` is called when a reader disconnects."""
+        self.queue, self.leave = queue, leave
+        self._reading = Counter()  # session -> open streams
+        self._unread = {}  # session -> (client, time of its latest event), the oldest first
+
+    def is_absent(self, session):
+        """Return whether nobody reads the messages of a session now."""
+        return not self._reading[session]
+
+    def expect(self, session, client):
+        """Note that an event of a session began or ended; drop what nobody reads."""
+        now = time.monotonic()
+        if self.is_absent(session):
+            if session not in self._unread:
+                asyncio.get_running_loop().call_later(READ_WITHIN, self._drop_unread, session)
+            self._unread.pop(session, None)
+            self._unread[session] = client, now
+        own = [s for s, (c, since) in self._unread.items() if c == client and now - since > LATEST]
+        for session in own[: max(0, len(own) - MAX_UNREAD)]:
+            self._drop_unread(session)
+
+    def _drop_unread(self, session):
+        if self._unread.pop(session, None):
+            self.queue().pending_messages_per_session.pop(session, None)
+            self.queue().pending_event_ids_session.pop(session, None)
+            self.leave(session)
+
+    @contextlib.asynccontextmanager
+    async def reading(self, session, receive):
+        """Count a stream of messages; when its reader disconnects, end the session's events."""
+        self._unread.pop(session, None)
+        self._reading[session] += 1
+        watch = asyncio.create_task(self._watch(session, receive))
+        try:
+            yield
+        finally:
+            watch.cancel()
+            self._reading[session] -= 1
+            self._reading += Counter()  # drops the sessions at zero
+
+    async def _watch(self, session, receive):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.leave(session)
+        await self.queue().clean_events(session_hash=session)
+
+    def session_of(self, scope):
+        """Return the session whose messages a request reads; None for any other request."""
+        route = route_of(scope) if scope["type"] == "http" and scope["method"] == "GET" else ""
+        if route == f"{HTTP_PREFIX}/queue/data":
+            return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [None])[0]
+        if match := CALL.fullmatch(route):
+            event = self.queue().event_ids_to_events.get(match[1])
+            return event.session_hash if event else match[1]
+        return None
+
+
+async def read_updates(updates, readers, session):
+    """Yield the updates of a text while somebody reads them, and the last one in any case.
+
+    Ends if nobody has begun to read them, or gone on, for READ_WITHIN seconds.
+    """
+    last_read = time.monotonic()
+    async for progress in updates:
+        now = time.monotonic()
+        if not readers.is_absent(session):
+            last_read = now
+        elif now - last_read > READ_WITHIN:
+            return
+        elif not progress.done and progress.new_chars:
+            continue
+        yield progress
+
+
+class ReaderWatch:
+    """Middleware that tells Readers who reads and who leaves."""
+
+    def __init__(self, app, readers):
+        self.app, self.readers = app, readers
+
+    async def __call__(self, scope, receive, send):
+        session = self.readers.session_of(scope)
+        if session is None:
+            return await self.app(scope, receive, send)
+        async with self.readers.reading(session, receive):
+            return await self.app(scope, receive, send)
