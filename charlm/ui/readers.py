@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from urllib.parse import parse_qs
 
-from charlm.serving.asgi import HTTP_PREFIX, route_of
+from charlm.serving.asgi import HTTP_PREFIX, refuse, route_of
 
 READ_WITHIN = 30  # seconds in which somebody must begin to read an answer
 MAX_UNREAD = 8  # answers of a client that nobody reads yet, apart from the latest ones
@@ -27,6 +27,7 @@ class Readers:
         """`queue()`: Gradio's queue. `leave(session)` is called when a reader disconnects."""
         self.queue, self.leave = queue, leave
         self._reading = Counter()  # session -> open streams
+        self._tasks = set()
         self._unread = {}  # session -> (client, time of its latest event), the oldest first
 
     def is_absent(self, session):
@@ -38,18 +39,29 @@ class Readers:
         now = time.monotonic()
         if self.is_absent(session):
             if session not in self._unread:
-                asyncio.get_running_loop().call_later(READ_WITHIN, self._drop_unread, session)
+                self._drop_later(session, READ_WITHIN)
             self._unread.pop(session, None)
             self._unread[session] = client, now
         own = [s for s, (c, since) in self._unread.items() if c == client and now - since > LATEST]
         for session in own[: max(0, len(own) - MAX_UNREAD)]:
-            self._drop_unread(session)
+            self._drop_later(session, 0)
 
-    def _drop_unread(self, session):
+    def _drop_later(self, session, seconds):
+        task = asyncio.create_task(self._drop_unread(session, seconds))
+        self._tasks.add(task)  # asyncio itself keeps none
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drop_unread(self, session, seconds):
+        """Drop the messages of a session that nobody has begun to read within some seconds."""
+        await asyncio.sleep(seconds)
         if self._unread.pop(session, None):
+            await self._end_events(session)
             self.queue().pending_messages_per_session.pop(session, None)
             self.queue().pending_event_ids_session.pop(session, None)
-            self.leave(session)
+
+    async def _end_events(self, session):
+        await self.queue().clean_events(session_hash=session)  # they send no more messages
+        self.leave(session)
 
     @contextlib.asynccontextmanager
     async def reading(self, session, receive):
@@ -67,8 +79,7 @@ class Readers:
     async def _watch(self, session, receive):
         while (await receive())["type"] != "http.disconnect":
             pass
-        self.leave(session)
-        await self.queue().clean_events(session_hash=session)
+        await self._end_events(session)
 
     def session_of(self, scope):
         """Return the session whose messages a request reads; None for any other request."""
@@ -108,5 +119,8 @@ class ReaderWatch:
         session = self.readers.session_of(scope)
         if session is None:
             return await self.app(scope, receive, send)
+        if session not in self.readers.queue().pending_messages_per_session:
+            sentence = "nothing waits to be read here; it was read, or not fetched in time"
+            return await refuse(send, 404, sentence)
         async with self.readers.reading(session, receive):
             return await self.app(scope, receive, send)
