@@ -27,6 +27,10 @@ class HostileClient:
         transport = httpx.HTTPTransport(local_address=address)
         self.http = httpx.Client(base_url=url, transport=transport, timeout=60)
 
+    def events(self):
+        """Return the events of the page."""
+        return self.http.get("config").json()["dependencies"]
+
     def post(self, route, body):
         """Post a body, bytes or a value with bytes in it, as JSON; return the response."""
         raw = body if isinstance(body, bytes) else dump(body)

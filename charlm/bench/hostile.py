@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -165,9 +166,8 @@ def measure(act, url, pid):
 
 def uploaded():
     """Return the megabytes of uploaded files."""
-    from gradio.utils import get_upload_folder
-
-    paths = Path(get_upload_folder()).glob("**/*")
+    folder = os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio"
+    paths = Path(folder).glob("**/*")
     return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
 
 

@@ -27,6 +27,10 @@ class Job:
     started: float = 0.0  # Unix time of that start; 0: never
     paused: bool = False
     stopping: bool = False  # a stop was requested; a second would end it without saving
+    stopping_since: float = 0.0  # Unix time of that request
+    killed: str = ""  # why its process was killed, as a sentence; "" if it was not
+    owner: str = ""  # see owners.py; "": nobody on the page
+    client: str = ""  # the network address that requested it
 
 
 def load_job(folder):

@@ -5,7 +5,6 @@ process.py handles processes. Runs and the queue survive a restart of the app.
 """
 
 import contextlib
-import sys
 import threading
 import time
 import traceback
@@ -24,18 +23,12 @@ from charlm.serving.job import Job, save_text
 from charlm.serving.job_state import Activity, JobError, Observed
 from charlm.serving.job_store import JobStore
 from charlm.serving.limits import allowed_preset, check_text
-from charlm.serving.process import (
-    CAN_PAUSE,
-    command_of,
-    continue_process,
-    pause_process,
-    start_in_background,
-    terminate_process,
-)
+from charlm.serving.owners import may_act
+from charlm.serving.process import CAN_PAUSE, continue_process, pause_process
+from charlm.serving.trainers import Trainers
 
 OFF = "training is switched off on this page (CHARLM_TRAINING=off)"
 MAX_PAUSE = 600  # a paused run yields its place to those waiting after this many seconds
-MAX_LAUNCH = 5  # seconds that starting a process may take
 STOP_WAIT = 15  # seconds to wait for a run that was asked to stop
 EVALUATIONS = 5  # of a run, besides the one at its start
 
@@ -50,9 +43,8 @@ class JobQueue:
     def __init__(self, directory, limits, trainer=None):
         """`trainer`: the path of train.py; None expects it beside `directory`."""
         self.directory, self.limits = Path(directory), limits
-        self.trainer = trainer or self.directory.parent / "train.py"
         self.store = JobStore(self.directory)
-        self._children = {}  # name -> Popen, of the trainers that this process started
+        self.trainers = Trainers(trainer or self.directory.parent / "train.py", self.store)
         # _problem: the reason why no job can be started at present
         self._guard, self._worker, self._problem = threading.RLock(), None, ""
 
@@ -76,39 +68,46 @@ class JobQueue:
     def is_pending(self, name):
         """Return whether a job waits or its process runs."""
         job = self.store.get(name)
-        return job is not None and (job.waiting or self._is_alive(job))
+        return job is not None and (job.waiting or self.trainers.is_alive(job))
 
-    def allowed_actions(self, status):
-        """Return which of pause, resume, stop and delete a run of this Status allows now."""
+    def allowed_actions(self, status, by=None):
+        """Return which of pause, resume, stop and delete a run of this Status allows now.
+
+        `by`: the Visitor who would act; None: whoever runs the server. So in all methods.
+        """
         job = self.store.get(status.name)
-        if job is None or self.limits.training == "off":
+        if job is None or self.limits.training == "off" or not may_act(by, job):
             return set()
         return job_state.allowed_actions(self._observe(job, status), CAN_PAUSE)
 
-    def check(self, preset="fast", name="", text="", **options):
+    def check(self, preset="fast", name="", text="", by=None, **options):
         """Return the Preset that `start` would train, or raise its errors; fetches no text."""
         if self.limits.training == "off":
             raise JobError(OFF)
         if name:
             check_name(name)
             require(name not in self._taken(), "name", name, "another: there is such a run already")
-        job_state.check_room(self.store.all(), bool(name), self.limits)
+        job_state.check_room(self.store.all(), bool(name), self.limits, by)
         return allowed_preset(preset, text, options, self.limits)
 
-    def start(self, preset="fast", name="", text="", **options):
+    def start(self, preset="fast", name="", text="", by=None, **options):
         """Queue a run; return its name, derived from the preset's if none is given.
 
         `text`: the text to train on; "" is Tiny Shakespeare. `options`: some of limits.OPTIONS.
         Raises ConfigError, DataError or JobError if train.py or the limits would refuse the run.
         """
-        chosen = self.check(preset, name, text, **options)
+        chosen = self.check(preset, name, text, by, **options)
         corpus = None if text else load_corpus()
         if corpus:
             check_text(chosen, corpus, self.limits)
         flags = {"preset": preset, "eval_interval": -(-chosen.training.steps // EVALUATIONS)}
         flags |= {"time_limit": self.limits.max_minutes} | options
         with self._exclusive():
-            self.check(preset, name, **options)  # again: another may have taken the name meanwhile
+            # again: another may have taken the name, or the place, meanwhile
+            self.check(preset, name, "", by, **options)
+            jobs = self.store.all()
+            if displaced := job_state.check_room(jobs, bool(name), self.limits, by):
+                self.store.save(job_state.dropped(displaced))
             run = name or free_name(preset, self._taken())
             activities = [self._activity(job) for job in self.store.all()]
             for old in job_state.expired(activities, self.limits.max_kept):
@@ -117,15 +116,17 @@ class JobQueue:
             path = save_text(self.store.folder / run, text_name, raw.encode("utf-8", "replace"))
             flags |= {"name": run, "data": path}
             arguments = [f"--{flag.replace('_', '-')}={value}" for flag, value in flags.items()]
-            self.store.save(Job(run, arguments, bool(name), chosen.training.steps, time.time()))
+            owner = {"owner": by.owner, "client": by.address} if by else {}
+            steps = chosen.training.steps
+            self.store.save(Job(run, arguments, bool(name), steps, time.time(), **owner))
         self.start_worker()
         return run
 
-    def resume(self, name):
+    def resume(self, name, by=None):
         """Continue a paused run, or queue one that stopped or failed."""
         with self._exclusive():
-            job = self._job_that_allows(name, "resume")
-            if self._is_alive(job):
+            job = self._job_that_allows(name, "resume", by)
+            if self.trainers.is_alive(job):
                 continue_process(job.pid)
                 self.store.save(replace(job, paused=False))
                 return
@@ -133,39 +134,39 @@ class JobQueue:
             self.store.save(job_state.queued_again(job, arguments, time.time()))
         self.start_worker()
 
-    def pause(self, name):
+    def pause(self, name, by=None):
         """Suspend the process of a run. It stays in memory, and others wait up to MAX_PAUSE."""
         with self._exclusive():
-            job = self._job_that_allows(name, "pause")
+            job = self._job_that_allows(name, "pause", by)
             self.store.save(replace(job, paused=True, since=time.time()))
             pause_process(job.pid)
         self.start_worker()
 
-    def stop(self, name, wait=STOP_WAIT):
+    def stop(self, name, wait=STOP_WAIT, by=None):
         """Remove a run from the queue, or request that it save and end.
 
         Returns its state when it has ended, or after `wait` seconds. A run that had not started is
         deleted, and its state is "deleted".
         """
         with self._exclusive():
-            job = self._job_that_allows(name, "stop")
+            job = self._job_that_allows(name, "stop", by)
             job = (
                 self.store.save(replace(job, waiting=False, pid=None))
                 if job.waiting
-                else self._request_stop(job)
+                else self.trainers.request_stop(job)
             )
         self.start_worker()
         give_up = time.monotonic() + wait
-        while self._is_alive(job) and time.monotonic() < give_up:
+        while self.trainers.is_alive(job) and time.monotonic() < give_up:
             time.sleep(0.05)
         with self._exclusive():
             self._delete_never_started()
         return self.status(name).state if self.store.exists(name) else "deleted"
 
-    def delete(self, name):
+    def delete(self, name, by=None):
         """Delete a run that was requested here and has ended, with its model and its text."""
         with self._exclusive():
-            self._job_that_allows(name, "delete")
+            self._job_that_allows(name, "delete", by)
             self._delete(name)
 
     def start_worker(self):
@@ -197,49 +198,21 @@ class JobQueue:
             self._delete_never_started()
             training_on = self.limits.training == "on"
             activities = [self._activity(job) for job in self.store.all()]
-            decision = job_state.decide(activities, time.time(), training_on, MAX_PAUSE)
+            max_seconds = 60 * self.limits.max_minutes
+            decision = job_state.decide(
+                activities, time.time(), training_on, MAX_PAUSE, max_seconds
+            )
             for job in decision.stop:
-                self._request_stop(job)
+                self.trainers.request_stop(job)
+            too_large = self.trainers.too_large(activities, self.limits.max_run_memory)
+            for job, reason in [*decision.kill, *too_large]:
+                self.trainers.kill(job, reason)
             if decision.launch:
-                self._launch(decision.launch)
+                self.trainers.launch(decision.launch)
             return decision.active
 
-    def _launch(self, job):
-        """Start the train.py of a job that waits."""
-        command = [sys.executable, str(self.trainer), *job.arguments]
-        # out of the queue first, so that a failure after this cannot start it twice
-        job = self.store.save(job_state.launched(job, time.time()))
-        process = None
-        try:
-            process = start_in_background(command, self.store.output(job.name))
-            self.store.save(replace(job, pid=process.pid))
-        except OSError:
-            if process:
-                process.kill()  # without its pid on the disk, it could not be stopped
-            self.store.save(replace(job, waiting=True))
-            raise
-        self._children[job.name] = process
-
-    def _request_stop(self, job):
-        """Ask a trainer to stop, once; return the Job."""
-        if job.pid and not job.stopping:
-            terminate_process(job.pid)
-        if job.paused:
-            continue_process(job.pid)
-        return self.store.save(replace(job, stopping=True, paused=False))
-
-    def _is_alive(self, job):
-        """Return whether the process of a job runs or is being started."""
-        child = self._children.get(job.name)
-        if child and child.pid == job.pid:
-            return child.poll() is None
-        if job.pid is None:  # being started, unless the process that was doing so was killed
-            return not job.waiting and time.time() - job.started < MAX_LAUNCH
-        # started by another process of this page; the pid may be another program's by now
-        return f"--name={job.name}" in command_of(job.pid)
-
     def _activity(self, job):
-        return Activity(job, self._is_alive(job), is_log_locked(self.directory / job.name))
+        return Activity(job, self.trainers.is_alive(job), is_log_locked(self.directory / job.name))
 
     def _observe(self, job, run):
         directory = self.directory / job.name
@@ -263,7 +236,7 @@ class JobQueue:
     def _taken(self):
         return {*self.names(), *(path.name for path in self.directory.glob("*"))}
 
-    def _job_that_allows(self, name, action):
+    def _job_that_allows(self, name, action, by):
         """Return the Job of a run. Raises JobError unless the action is allowed now."""
         if self.limits.training == "off":
             raise JobError(OFF)
@@ -272,6 +245,8 @@ class JobQueue:
         if job is None:
             read_status(self.directory / name)  # raises if there is no such run at all
             raise JobError(f"{name} was not started on this page, which leaves it alone")
+        if not may_act(by, job):
+            raise JobError(f"{name} was started by somebody else, and only they can {action} it")
         try:
             status = self._status(job)
         except CharlmError as error:  # a damaged run can still be deleted
@@ -283,11 +258,11 @@ class JobQueue:
     def _delete_never_started(self):
         for job in self.store.all():
             has_directory = (self.directory / job.name).exists()
-            if job_state.never_started(job, has_directory, self._is_alive(job)):
+            if job_state.never_started(job, has_directory, self.trainers.is_alive(job)):
                 self._delete(job.name)
 
     def _delete(self, name):
-        self._children.pop(name, None)
+        self.trainers.children.pop(name, None)
         self.store.delete(name)
 
     @contextlib.contextmanager

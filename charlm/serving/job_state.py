@@ -10,6 +10,7 @@ end event in the log until the process exits, and `occupied`, while a process th
 start, as in a terminal, trains the run.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -27,6 +28,15 @@ ACTIONS = {
     "occupied": set(),
     "ended": {"resume", "delete"},
 }
+
+
+LATE = 30  # seconds beyond the time limit after which a trainer is asked to stop
+STOP_WITHIN = 120  # seconds that a trainer has to save and end, before it is killed
+MADE_ROOM = "too many runs were asked for from your network, and it made room for another's"
+UNRESPONSIVE = (
+    f"it did not end within {STOP_WITHIN} seconds of being asked to, so it was killed; its last"
+    " save is kept"
+)
 
 
 class JobError(CharlmError):
@@ -94,9 +104,11 @@ def visible_status(observed, queue_position=None, problem="", failure=""):
     if not observed.begun:
         if observed.alive:
             return replace(run, state="starting", message="")
-        return replace(run, state="failed", message=failure or PROCESS_DIED)
+        return replace(run, state="failed", message=job.killed or failure or PROCESS_DIED)
     if job.paused and run.state == "running":
         return replace(run, state="paused", eta_seconds=None)
+    if job.killed and run.message == PROCESS_DIED:
+        return replace(run, message=job.killed)
     if run.message != PROCESS_DIED:
         return run
     if job.stopping:  # it had nothing to save yet
@@ -107,16 +119,18 @@ def visible_status(observed, queue_position=None, problem="", failure=""):
 class Decision(NamedTuple):
     """The next actions of the queue."""
 
-    stop: list  # jobs that have been paused too long while others wait
+    stop: list  # jobs paused too long while others wait, and those beyond the time limit
+    kill: list  # of (job, reason): they did not end when asked to
     launch: Job | None
     active: bool  # whether any job is busy or waits
 
 
-def decide(activities, now, training_on, max_pause):
+def decide(activities, now, training_on, max_pause, max_seconds):
     """Return the Decision, given the Activity of all jobs, the longest unchanged first.
 
     One job trains at a time. A paused job yields its place after `max_pause` seconds if others
-    wait, and at once if training has been switched off. `now`: Unix time.
+    wait, and at once if training has been switched off. A trainer limits its own time to
+    `max_seconds`; one that does not end is asked to, and then killed. `now`: Unix time.
     """
     busy = [a for a in activities if a.busy]
     waiting = [a.job for a in activities if a.job.waiting] if training_on else []
@@ -127,19 +141,52 @@ def decide(activities, now, training_on, max_pause):
         and a.alive
         and (not training_on or (waiting and now - a.job.since > max_pause))
     ]
+    alive = [a.job for a in busy if a.alive and a.job.pid]
+    running = [job for job in alive if not (job.paused or job.stopping)]
+    late = [job for job in running if now - job.started > max_seconds + LATE]
+    kill = [
+        (job, UNRESPONSIVE)
+        for job in alive
+        if job.stopping_since and now - job.stopping_since > STOP_WITHIN
+    ]
     launch = waiting[0] if waiting and not busy else None
-    return Decision(overdue, launch, bool(busy or waiting))
+    return Decision(overdue + late, kill, launch, bool(busy or waiting))
 
 
-def check_room(jobs, named, limits):
-    """Raise JobError unless there is room for one more job, `named` by its visitor or not."""
+def check_room(jobs, named, limits, by=None):
+    """Return the waiting job that makes room for one more, or None if there is room.
+
+    `named`: whether the visitor named the new one. `by`: the Visitor who requests it; None: whoever
+    runs the server. Raises JobError if there is no room.
+    """
     if named and sum(job.named for job in jobs) >= limits.max_kept:
         raise JobError(
             f"this page has {limits.max_kept} runs with names, as many as it keeps; leave the name"
             " empty, or delete one"
         )
-    if sum(job.waiting for job in jobs) >= limits.max_waiting:
+    waiting = [job for job in jobs if job.waiting]
+    if by is not None:
+        own = [job for job in waiting if job.owner == by.owner]
+        if len(own) >= limits.max_waiting_per_client:
+            raise JobError(f"{len(own)} of your runs wait in line already; let one begin first")
+        named_here = sum(job.named and job.client == by.address for job in jobs)
+        if named and named_here >= max(1, limits.max_kept // 2):
+            raise JobError(f"{named_here} runs of yours have names already; leave the name empty")
+    if len(waiting) < limits.max_waiting:
+        return None
+    return displaced_job(waiting, by, limits)
+
+
+def displaced_job(waiting, by, limits):
+    """Return the newest waiting job of the client that has most. Raises JobError.
+
+    It makes room for a client that would have less.
+    """
+    counts = Counter(job.client for job in waiting)
+    largest = max(counts, key=counts.get)
+    if by is None or counts[largest] <= counts[by.address] + 1:
         raise JobError(f"{limits.max_waiting} runs wait in line already; try again later")
+    return [job for job in waiting if job.client == largest][-1]
 
 
 def expired(activities, max_kept):
@@ -154,13 +201,19 @@ def expired(activities, max_kept):
 
 def never_started(job, has_directory, alive):
     """Return whether a job was stopped before it became a run."""
-    stopped = job.stopping or not (job.waiting or job.started)
+    stopped = job.stopping or not (job.waiting or job.started or job.killed)
     return stopped and not has_directory and not alive
 
 
 def launched(job, now):
     """Return the job once its process is being started."""
-    return replace(job, waiting=False, pid=None, started=now, paused=False, stopping=False)
+    idle = {"waiting": False, "pid": None, "paused": False, "stopping": False}
+    return replace(job, started=now, stopping_since=0.0, killed="", **idle)
+
+
+def dropped(job):
+    """Return a waiting job that made room for another client's."""
+    return replace(job, waiting=False, killed=MADE_ROOM)
 
 
 def queued_again(job, arguments, now):

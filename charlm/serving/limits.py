@@ -15,6 +15,8 @@ MAX_LAYERS = 64
 MAX_CONV = 64  # latest characters that a block without attention sees
 MAX_ATTENTION = 2**28  # attention weights in a step, over all layers and heads
 MAX_LOGITS = 2**27  # logits in a step
+BASE_MEGABYTES = 330  # of a process that trains a tiny model
+FLOATS_PER_CHANNEL = 30  # that a block keeps of each character for the backward pass
 OPTIONS = (  # that visitors may change; the preset determines the others
     "steps",
     "batch_size",
@@ -56,6 +58,12 @@ class Limits(Checked):
     max_text: int = limit("CHARLM_MAX_TEXT", 2_000_000, "bytes of a training text")
     max_minutes: int = limit("CHARLM_MAX_MINUTES", 120, "minutes of a run")
     max_waiting: int = limit("CHARLM_MAX_WAITING", 8, "runs that wait in the queue")
+    max_waiting_per_client: int = limit(
+        "CHARLM_MAX_WAITING_PER_CLIENT", 2, "runs of one browser, or API client, that wait"
+    )
+    max_run_memory: int = limit(
+        "CHARLM_MAX_RUN_MEMORY", 4_000, "megabytes of memory of a run's process"
+    )
     max_kept: int = limit(
         "CHARLM_MAX_KEPT", 20, "runs kept that a visitor named, and as many that none did"
     )
@@ -131,6 +139,27 @@ def check_size(preset, limits):
         rows = min(rows, MAX_ATTENTION // per_row)
     require_at_most(rows, "batch_size", training.batch_size)
     check_parameters(preset, limits)
+    needed = run_megabytes(preset)
+    if needed > limits.max_run_memory:
+        allowed = f"so small that the run needs {limits.max_run_memory:,} MB of memory at most; it"
+        allowed += f" would need about {needed:,.0f}"
+        require(False, "batch_size", training.batch_size, allowed)
+
+
+def run_megabytes(preset):
+    """Return about how many megabytes of memory the training of a Preset takes.
+
+    Measured without torch.compile, which takes less: 430 MB for `fast`, 1,249 for `fast` with a
+    batch_size of 64, 1,143 for `gpt`; this says 477, 1,369 and 1,382.
+    """
+    model = preset.model
+    chars = preset.training.batch_size * model.block_size
+    # weights, gradients, two moments, a moving average, and a copy that is being saved
+    weights = 24 * parameter_count(preset.kind, model)
+    activations = 3 * model.vocab_size
+    if preset.kind == "gpt":
+        activations += FLOATS_PER_CHANNEL * model.n_layer * model.n_embd
+    return BASE_MEGABYTES + (weights + 4 * chars * activations) / 1e6
 
 
 def check_model(description, limits):

@@ -53,6 +53,21 @@ def terminate_process(pid):
     send_signal(pid, "SIGTERM")
 
 
+def kill_process(pid):
+    """Kill a process that `start_in_background` started, and those that it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def memory_of(pid):
+    """Return the megabytes of memory that a process holds; 0 where /proc does not tell."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def send_signal(pid, name):
     """Send a signal to a process, which may have exited."""
     with contextlib.suppress(ProcessLookupError):

@@ -76,9 +76,9 @@ class RunMonitor:
             return self.followers.get(name).directory
         return self.jobs.directory / name
 
-    def allowed_actions(self, status):
-        """Return the actions that a run of this Status allows now; a run on the Hub has none."""
-        return set() if "/" in status.name else self.jobs.allowed_actions(status)
+    def allowed_actions(self, status, by=None):
+        """Return the actions that a run allows now, see JobQueue; a run on the Hub has none."""
+        return set() if "/" in status.name else self.jobs.allowed_actions(status, by)
 
     def status(self, name):
         """Return the Status of a run, read now. Raises CharlmError for an unknown name."""

@@ -59,7 +59,7 @@ def build(directory, model=None, limits=None, trainer=None):
             with gr.Tab("Play", id="play") as play_tab:
                 controls, requests = build_play_tab(library, default, page.readers)
             with gr.Tab("Watch", id="watch") as watch_tab:
-                build_watch_tab(monitor, library, timer, watch_tab)
+                build_watch_tab(page, monitor, library, timer, watch_tab)
         add_endpoints(library, default, monitor, page.readers)
         declare_gpu_event()
         # Gradio's estimates, which the page does not show, cost the square of the events that wait

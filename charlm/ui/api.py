@@ -5,13 +5,15 @@ their docstrings.
 """
 
 from contextlib import aclosing
+from functools import partial
 
 import gradio as gr
 
 from charlm.config import SampleConfig, notes_of
-from charlm.serving.clients import client_of
+from charlm.serving.clients import client_address, client_of
 from charlm.serving.generate import generate as generate_text
 from charlm.serving.generate import sample_config, score_text
+from charlm.serving.owners import Visitor
 from charlm.ui.events import visitor_errors
 from charlm.ui.readers import read_updates
 
@@ -21,7 +23,7 @@ def add_endpoints(library, default, monitor, readers):
     add_generate_endpoint(library, default, readers)
     add_model_endpoints(library, default)
     add_status_endpoints(monitor)
-    add_training_endpoints(monitor.jobs)
+    add_training_endpoints(monitor.jobs, library.pools.runs)
 
 
 def add_generate_endpoint(library, default, readers):
@@ -116,8 +118,10 @@ def add_status_endpoints(monitor):
     gr.api(run_status, api_name="run_status", queue=False)
 
 
-def add_training_endpoints(jobs):
-    def start_run(preset: str = "fast", name: str = "", steps: int = 0, text: str = "") -> str:
+def add_training_endpoints(jobs, pool):
+    async def start_run(
+        request: gr.Request, preset: str = "fast", name: str = "", steps: int = 0, text: str = ""
+    ) -> str:
         """Start a training run, or queue it behind a running one; returns its name.
 
         Args:
@@ -127,17 +131,20 @@ def add_training_endpoints(jobs):
             text: The text to train on; empty: Tiny Shakespeare.
         """
         options = {"steps": steps} if steps else {}
+        by, client = Visitor(client_address(request)), client_of(request)
         with visitor_errors():
-            return jobs.start(preset, name, text, **options)
+            start = partial(jobs.start, preset, name, text, by=by, **options)
+            return await pool.run(client, start)
 
-    def stop_run(run: str) -> str:
+    async def stop_run(request: gr.Request, run: str) -> str:
         """Stop a run that was started here, which saves its model; returns its state.
 
         Args:
             run: One of the names that /runs lists.
         """
+        by, client = Visitor(client_address(request)), client_of(request)
         with visitor_errors():
-            return jobs.stop(run)
+            return await pool.run(client, partial(jobs.stop, run, by=by))
 
-    gr.api(start_run, api_name="start_run", concurrency_limit=2)
-    gr.api(stop_run, api_name="stop_run", concurrency_limit=2)
+    gr.api(start_run, api_name="start_run", concurrency_limit=None)
+    gr.api(stop_run, api_name="stop_run", concurrency_limit=None)

@@ -60,4 +60,25 @@
     button.textContent = label;
     setTimeout(() => (button.textContent = "Copy"), 2000);
   }
+
+  // The secret by which the server recognises the browser that started a run.
+  window.charlmOwner = () => {
+    const key = "charlm-owner";
+    let owner = null;
+    try {
+      owner = localStorage.getItem(key);
+    } catch {
+      // storage is switched off: the secret lasts as long as this page
+    }
+    if (!owner) {
+      const bytes = crypto.getRandomValues(new Uint8Array(16));
+      owner = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      try {
+        localStorage.setItem(key, owner);
+      } catch {
+        // as above
+      }
+    }
+    return owner;
+  };
 })();

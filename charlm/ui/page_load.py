@@ -10,7 +10,7 @@ from charlm.ui.play_html import hub_notice_html, model_summary_html
 
 
 def connect_page_load(page, library, default, controls, requests, tabs):
-    """Connect the load events of `page`; `default`: the model chosen when the page was built."""
+    """Connect the load events of `page`; `default`: the model chosen when it was built."""
     filled_in = [controls.model, controls.model_summary, controls.prompt, *controls.settings]
     has_link = gr.State(False)
     outputs = [controls.hub_notice, *filled_in, has_link]
@@ -28,7 +28,6 @@ def connect_page_load(page, library, default, controls, requests, tabs):
             updates[controls.model] = gr.update(choices=names, **value)
             updates[controls.model_summary] = summary
 
-        # the default may have changed since the page was built, and so may its revision
         current = await pools.loading.run(client, library.default)
         await choose(current, **({"value": current} if current != default else {}))
         yield await with_notice()
@@ -38,9 +37,8 @@ def connect_page_load(page, library, default, controls, requests, tabs):
                 return
             updates[controls.prompt] = link.prompt
             updates.update(zip(controls.settings, link.settings, strict=True))
-            known = link.model in library.names()
-            yield await with_notice("" if known else f"Fetching {link.model} …")
-            pool = pools.loading if known else pools.fetching
+            pool = pools.loading if link.model in library.names() else pools.fetching
+            yield await with_notice(f"Fetching {link.model} …" if pool is pools.fetching else "")
             name, notice = await pool.run(client, find_linked_model, library, link)
         except CharlmError as error:
             yield await with_notice(str(error))

@@ -9,6 +9,9 @@ from charlm.ui.run_html import ACTIONS, NO_RUNS_HTML
 from charlm.ui.watch_events import connect_watch_events
 from charlm.ui.watch_render import LINEAR, LOG, MAX_OTHERS, Rendered
 
+MAX_SECRET = 64  # characters
+OWNER_JS = "() => window.charlmOwner()"  # see page.js
+
 
 @dataclass(frozen=True)
 class DeleteQuestion:
@@ -37,10 +40,11 @@ class WatchView:
     actions: dict  # name -> gr.Button
     delete_question: DeleteQuestion
     rendered: gr.State
+    owner: gr.Textbox  # the browser's secret
 
     @property
     def inputs(self):
-        """The components whose values `render` takes, in its order."""
+        """The components whose values `render` takes, in its order, after the owner."""
         return [self.run, self.others, self.scale, self.sample_position, self.rendered]
 
     @property
@@ -50,7 +54,7 @@ class WatchView:
         return [*parts, self.sample, *self.actions.values(), self.rendered]
 
 
-def build_watch_tab(monitor, library, timer, tab):
+def build_watch_tab(page, monitor, library, timer, tab):
     """Build the tab in the Blocks being built; it updates when `tab` opens and `timer` ticks."""
     limits = monitor.jobs.limits
     with gr.Row(elem_id="watch"):
@@ -61,7 +65,11 @@ def build_watch_tab(monitor, library, timer, tab):
             choices = build_run_choices(list(monitor.statuses()))
     rendered = gr.State(Rendered())
     question = build_delete_question()
-    view = WatchView(**run_panel, **choices, delete_question=question, rendered=rendered)
+    owner = gr.Textbox(visible="hidden", max_length=MAX_SECRET, elem_id="owner")
+    view = WatchView(
+        **run_panel, **choices, delete_question=question, rendered=rendered, owner=owner
+    )
+    page.load(None, None, owner, js=OWNER_JS, api_visibility="private")
     connect_watch_events(monitor, library, view, form, [tab.select, timer.tick])
 
 

@@ -1,30 +1,33 @@
 """The events of the Watch tab: render it, act on the run shown, start a run."""
 
+import asyncio
 from functools import partial
 from html import escape
+from pathlib import Path
 
 import gradio as gr
 
 from charlm.data.corpus import DataError
 from charlm.errors import CharlmError
+from charlm.serving.clients import client_address, client_of
 from charlm.serving.corpus_generation import generate_corpus
+from charlm.serving.owners import Visitor
 from charlm.ui.events import QUIET, visitor_errors
-from charlm.ui.run_form import GENERATED, TINY_SHAKESPEARE, field_updates, job_arguments
+from charlm.ui.run_form import GENERATED, OWN, TINY_SHAKESPEARE, field_updates, job_arguments
 from charlm.ui.watch_render import render
 
+PROGRESS_SECONDS = 0.5  # between updates while a text is written
 OTHER_TEXTS = ". Or choose a text of your own below, or one that a model writes now"
 
 
 def connect_watch_events(monitor, library, view, form, triggers):
     """Connect the events of a WatchView and a RunForm, or None; `triggers` render it too."""
-    render_event = {
-        "fn": partial(render, monitor),
-        "inputs": view.inputs,
-        "outputs": view.outputs,
-        # a chosen run may have been deleted: `render` handles that, Gradio would raise an error
-        "preprocess": False,
-        **QUIET,
-    }
+
+    def render_for(request: gr.Request, owner, *inputs):
+        return render(monitor, visitor(request, owner), *inputs)
+
+    inputs = [view.owner, *view.inputs]
+    render_event = {"fn": render_for, "inputs": inputs, "outputs": view.outputs, **QUIET}
     choices = [view.run, view.others, view.scale, view.sample_position]
     triggers = [*triggers, *(component.input for component in choices)]
     # one event for all triggers, so that an older answer can never arrive after a newer one
@@ -44,8 +47,8 @@ def connect_actions(monitor, view, render_event):
         "stop": partial(jobs.stop, wait=0),  # the next ticks show whether it has stopped
     }
     for name, action in actions.items():
-        apply = partial(apply_action, monitor, action)
-        view.actions[name].click(apply, view.run, None, **QUIET).then(**render_event)
+        event = action_event(monitor, action, [view.owner, view.run])
+        view.actions[name].click(**event).then(**render_event)
 
 
 def connect_delete(monitor, view, render_event):
@@ -64,50 +67,94 @@ def connect_delete(monitor, view, render_event):
     gr.on(
         [question.no.click, question.yes.click, view.run.input], hide, None, question.row, **QUIET
     )
-    delete = partial(apply_action, monitor, monitor.jobs.delete)
-    question.yes.click(delete, question.run, None, **QUIET).then(**render_event)
+    event = action_event(monitor, monitor.jobs.delete, [view.owner, question.run])
+    question.yes.click(**event).then(**render_event)
 
 
-def apply_action(monitor, action, name):
-    """Call an action with the name of a run, then refresh the statuses of the runs."""
-    with visitor_errors():
-        action(name)
-    monitor.statuses(fresh=True)
+def visitor(request, secret):
+    """Return the Visitor who fires an event of the page."""
+    return Visitor(client_address(request), secret)
+
+
+def action_event(monitor, action, inputs):
+    """Return the arguments of an event that acts on a run, then refreshes the statuses of all.
+
+    `inputs`: the components with the visitor's secret and the name of the run.
+    """
+
+    def act(request: gr.Request, owner, name):
+        with visitor_errors():
+            action(name, by=visitor(request, owner))
+        monitor.statuses(fresh=True)
+
+    return {"fn": act, "inputs": inputs, "outputs": None, **QUIET}
 
 
 def connect_form(monitor, library, form, view, render_event):
     """Start a run when the form's button is pressed, or the one that offers a generated text."""
+
+    async def start(request: gr.Request, owner, *inputs):
+        by, client = visitor(request, owner), client_of(request)
+        async for update in start_run(monitor, library, form, by, client, inputs):
+            yield update
+
     start_event = {
-        "fn": partial(start_run, monitor, library, form),
-        "inputs": form.inputs,
+        "fn": start,
+        "inputs": [view.owner, *form.inputs],
         "outputs": [view.run, form.notice, form.use_generated, *form.fields.values()],
         "show_progress": "hidden",
         "api_visibility": "private",
-        "concurrency_limit": 2,
+        "concurrency_limit": None,
     }
     form.start.click(**start_event).then(**render_event)
     chosen = form.use_generated.click(lambda: GENERATED, None, form.source, **QUIET)
     chosen.then(**start_event).then(**render_event)
 
 
-def start_run(monitor, library, form, *inputs):
+async def start_run(monitor, library, form, by, client, inputs):
     """Start the run that the form describes; yields updates of the tab meanwhile."""
-    source = inputs[1]
+    source, file, run_pool = inputs[1], inputs[3], library.pools.runs
     yield form_updates(form, "One moment …", field_updates(form, source))
     try:
-        arguments = job_arguments(*inputs)
-        monitor.jobs.check(**arguments)  # fail before a text is generated, which takes a while
+        arguments = job_arguments(*inputs) | {"by": by}
+        # fail before a text is generated, which takes a while
+        await run_pool.run(client, partial(monitor.jobs.check, **arguments))
         if source == GENERATED:
-            for arguments["text"], done in generate_corpus(library):
+            async for arguments["text"], done in write_text(library, client):
                 yield form_updates(form, f"A text to learn from is being written: {done:.0%}")
-        name = monitor.jobs.start(**arguments)
+        name = await run_pool.run(client, partial(monitor.jobs.start, **arguments))
     except CharlmError as error:
         missing = isinstance(error, DataError) and source == TINY_SHAKESPEARE
         fields = field_updates(form, source, error)
         yield form_updates(form, f"{error}{OTHER_TEXTS * missing}", fields, missing)
         return
+    if file and source == OWN:
+        Path(file).unlink(missing_ok=True)  # the run has its own copy
     run = gr.update(choices=list(monitor.statuses(fresh=True)), value=name)
     yield form_updates(form, f"{name} is on its way.", run=run)
+
+
+async def write_text(library, client):
+    """Yield ("", fraction) while the default model writes a training text, then (text, 1).
+
+    One text is written at a time.
+    """
+    done = [0.0]
+
+    def write():
+        for text, done[0] in generate_corpus(library):
+            if text:
+                return text
+        raise AssertionError("the text has no end")
+
+    writing = asyncio.ensure_future(library.pools.writing.run(client, write))
+    try:
+        while not writing.done():
+            yield "", done[0]
+            await asyncio.wait([writing], timeout=PROGRESS_SECONDS)
+        yield writing.result(), 1.0
+    finally:
+        writing.cancel()
 
 
 def form_updates(form, notice, fields=None, offer_generated=False, run=None):

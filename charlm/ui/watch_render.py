@@ -27,11 +27,11 @@ class Rendered:
     hashes: tuple = ()  # of the parts as they were last sent
 
 
-def render(monitor, name, others, scale, percent, rendered):
+def render(monitor, by, name, others, scale, percent, rendered):
     """Return updates of WatchView.outputs; gr.skip() for parts that have not changed.
 
-    `name`, `others`: the chosen runs, which may no longer exist. `percent`: the position of the
-    sample among the run's steps. `rendered`: the visitor's Rendered.
+    `by`: the Visitor. `name`, `others`: the chosen runs, which may no longer exist. `percent`: the
+    position of the sample among the run's steps. `rendered`: the visitor's Rendered.
     """
     statuses = monitor.statuses()
     run = name if name in statuses else default_run(statuses)
@@ -40,7 +40,7 @@ def render(monitor, name, others, scale, percent, rendered):
     shown = [run, *overlaid] if run else []
     histories = [monitor.history(n) for n in shown]
     cursors = tuple((n, h.cursor) for n, h in zip(shown, histories, strict=True))
-    actions = monitor.allowed_actions(statuses[run]) if run else set()
+    actions = monitor.allowed_actions(statuses[run], by) if run else set()
     state = name, cursors, scale, percent, tuple(statuses.values()), frozenset(actions)
     if state == rendered.state:
         return gr.skip()

@@ -23,9 +23,11 @@ from charlm.errors import CharlmError
 from charlm.runs.log import is_log_locked
 from charlm.runs.resume import can_resume
 from charlm.serving import job as job_files
-from charlm.serving import job_queue, process
+from charlm.serving import job_queue, job_state, process, trainers
+from charlm.serving.job import Job
 from charlm.serving.job_queue import JobError, JobQueue
 from charlm.serving.limits import Limits
+from charlm.serving.owners import Visitor
 from charlm.serving.process import NICENESS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the locks and signals of POSIX")
@@ -43,7 +45,7 @@ def queue(train, monkeypatch):
     queue = JobQueue(train.checkpoints, Limits())
     yield queue
     queue.limits = Limits(training="off")
-    for child in queue._children.values():
+    for child in queue.trainers.children.values():
         child.kill()
         child.wait()
 
@@ -78,7 +80,7 @@ def test_a_run_starts_and_finishes(queue):
     status = wait_for(queue, name, "finished")
     assert (status.step, status.steps) == (200, 200)
     assert queue.names() == [name]
-    queue._children[name].wait()
+    queue.trainers.children[name].wait()
     assert actions(queue, name) == {"delete"}
     start = queue.events(name)[0][0]
     assert start["config"]["training"]["eval_interval"] == 40
@@ -163,8 +165,8 @@ def test_trainers_killed_at_any_moment(queue):
         time.sleep(rng.uniform(0, 4))
         if queue.status(name).state == "finished":
             break
-        queue._children[name].kill()
-        queue._children[name].wait()
+        queue.trainers.children[name].kill()
+        queue.trainers.children[name].wait()
         assert queue.status(name).state in ("failed", "finished")
         if queue.status(name).state == "failed" and not can_resume(queue.directory / name):
             queue.delete(name)  # it had not become a run
@@ -226,7 +228,7 @@ def test_a_pid_that_another_program_has_by_now_is_left_alone(queue):
     wait_for(queue, name, "finished")
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        queue._children.clear()
+        queue.trainers.children.clear()
         queue.store.save(replace(queue.store.get(name), pid=bystander.pid))
         assert queue.status(name).state == "finished"
         with pytest.raises(JobError, match="bigram is finished; it cannot stop now"):
@@ -262,7 +264,7 @@ def test_a_full_disk_is_reported(queue, monkeypatch):
     name = queue.start(**QUICK, steps=50)
     del queue.start_worker
     with monkeypatch.context() as disk:
-        disk.setattr(job_queue, "start_in_background", full)
+        disk.setattr(trainers, "start_in_background", full)
         queue.start_worker()
         give_up = time.monotonic() + 20
         while "No space left" not in queue.status(name).message:
@@ -408,7 +410,7 @@ def test_a_damaged_job_is_ignored(queue):
 def test_a_damaged_run_can_be_deleted(queue):
     name = queue.start(**QUICK, steps=50)
     wait_for(queue, name, "finished")
-    queue._children[name].wait()
+    queue.trainers.children[name].wait()
     (queue.directory / name / "run.jsonl").write_text("not json\n")
     with pytest.raises(CharlmError, match="is damaged"):
         queue.status(name)
@@ -496,8 +498,8 @@ def test_a_paused_run_that_dies_has_failed_and_resumes_unpaused(queue):
     name = queue.start(**QUICK, steps=20_000)
     wait_for_step(queue, name, 50)
     queue.pause(name)
-    queue._children[name].kill()
-    queue._children[name].wait()
+    queue.trainers.children[name].kill()
+    queue.trainers.children[name].wait()
     assert queue.status(name).state == "failed"
     step = queue.status(name).step
     queue.resume(name)
@@ -549,9 +551,71 @@ def test_an_unexpected_error_does_not_stop_the_queue(queue, monkeypatch, capfd):
     name = queue.start(**QUICK, steps=50)
     del queue.start_worker
     with monkeypatch.context() as patched:
-        patched.setattr(queue, "_launch", broken)
+        patched.setattr(queue.trainers, "launch", broken)
         queue.start_worker()
         time.sleep(1)
         assert "ZeroDivisionError" in queue.status(name).message
     wait_for(queue, name, "finished")
     assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_a_trainer_that_stands_still_beyond_its_time_saves_and_ends(queue):
+    name = queue.start(**QUICK, steps=20_000)
+    wait_for_step(queue, name, 50)
+    os.kill(queue.store.get(name).pid, signal.SIGSTOP)
+    with queue._exclusive():
+        queue.store.save(replace(queue.store.get(name), started=time.time() - 10**6))
+    wait_for(queue, name, "stopped")
+    queue.trainers.children[name].wait()
+    assert "resume" in actions(queue, name)
+
+
+def fake_trainer(queue, folder, code):
+    """Replace train.py of a queue by a script, as real trainers obey."""
+    script = folder / "fake.py"
+    script.write_text(f"import signal, time\n{code}\ntime.sleep(60)\n")
+    queue.trainers.trainer = script
+
+
+def test_a_trainer_that_does_not_obey_is_killed(queue, tmp_path, monkeypatch):
+    monkeypatch.setattr(job_state, "STOP_WITHIN", 0.5)
+    fake_trainer(queue, tmp_path, "signal.signal(signal.SIGTERM, lambda *_: None)")
+    name = queue.start(**QUICK)
+    wait_for(queue, name, "starting")
+    wait_until(lambda: queue.store.get(name).pid)
+    time.sleep(0.3)  # until the script ignores the signal
+    queue.stop(name, wait=0)
+    status = wait_for(queue, name, "failed")
+    assert status.message == job_state.UNRESPONSIVE
+    following = queue.start(**QUICK)
+    wait_for(queue, following, "starting")
+
+
+def test_a_trainer_that_takes_too_much_memory_is_killed(queue, tmp_path):
+    queue.limits = Limits(max_run_memory=200)
+    fake_trainer(queue, tmp_path, "x = bytearray(300_000_000)")
+    job = Job("bigram", ["--name=bigram"], False, 10, time.time())
+    queue.store.save(job)
+    queue.start_worker()
+    status = wait_for(queue, "bigram", "failed")
+    assert status.message == "it used more than 200 MB of memory, as much as a run may here"
+
+
+def test_only_its_owner_acts_on_a_run(queue):
+    ann, bob = Visitor("192.0.2.1", "a" * 32), Visitor("192.0.2.1", "b" * 32)
+    name = queue.start(**QUICK, steps=20_000, by=ann)
+    wait_for_step(queue, name, 50)
+    for action in (queue.stop, queue.pause, queue.resume, queue.delete):
+        with pytest.raises(JobError, match="bigram was started by somebody else"):
+            action(name, by=bob)
+    status = queue.status(name)
+    assert queue.allowed_actions(status, bob) == set()
+    assert queue.allowed_actions(status, ann) == queue.allowed_actions(status) == {"pause", "stop"}
+    assert queue.stop(name, by=ann) == "stopped"
+
+
+def wait_until(holds, seconds=30):
+    give_up = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)

@@ -9,6 +9,7 @@ from charlm.runs.status import PROCESS_DIED, Status
 from charlm.serving import job_state
 from charlm.serving.job import Job
 from charlm.serving.job_state import Activity, JobError, Observed
+from charlm.serving.owners import Visitor, may_act
 
 JOB = Job("fast", [], named=False, steps=100, since=10.0)
 STARTED = replace(JOB, waiting=False, pid=7, started=20.0)
@@ -112,7 +113,7 @@ def busy(name, **changes):
 
 
 def decide(activities, now=100.0, training_on=True):
-    decision = job_state.decide(activities, now, training_on, max_pause=600)
+    decision = job_state.decide(activities, now, training_on, max_pause=600, max_seconds=7200)
     launch = decision.launch and decision.launch.name
     return [job.name for job in decision.stop], launch, decision.active
 
@@ -183,3 +184,63 @@ def test_launching_and_queueing_again_reset_what_belongs_to_a_process():
     assert job == replace(JOB, waiting=False, started=30.0)
     again = job_state.queued_again(job, ["--resume"], now=40.0)
     assert (again.waiting, again.since, again.arguments) == (True, 40.0, ["--resume"])
+
+
+def test_a_trainer_beyond_the_time_limit_is_asked_to_stop_and_then_killed():
+    running = busy("a")  # began at STARTED.started
+    begun = running.job.started
+    assert decide([running], now=begun + 7229) == ([], None, True)
+    assert decide([running], now=begun + 7231) == (["a"], None, True)
+    stopping = busy("a", stopping=True, stopping_since=8000.0)
+    for now, killed in ((8119.0, []), (8121.0, [(stopping.job, job_state.UNRESPONSIVE)])):
+        assert job_state.decide([stopping], now, True, 600, 7200).kill == killed
+
+
+def test_visitors_see_why_a_trainer_was_killed():
+    job = replace(STARTED, killed="it used more than 9 MB of memory")
+    observed = replace(ended("failed", PROCESS_DIED), job=job)
+    status = job_state.visible_status(observed, failure="a traceback")
+    assert (status.state, status.message) == ("failed", "it used more than 9 MB of memory")
+
+
+LIMITS = SimpleNamespace(max_waiting=4, max_kept=4, max_waiting_per_client=2)
+ANN, BOB = Visitor("192.0.2.1", "a" * 32), Visitor("192.0.2.2", "b" * 32)
+
+
+def of(by, **changes):
+    return replace(JOB, owner=by.owner, client=by.address, **changes)
+
+
+def test_a_browser_has_two_waiting_runs_and_its_neighbours_too():
+    job_state.check_room([of(ANN)], False, LIMITS, ANN)
+    with pytest.raises(JobError, match="2 of your runs wait in line already"):
+        job_state.check_room([of(ANN), of(ANN)], False, LIMITS, ANN)
+    neighbour = ANN._replace(secret="c" * 32)
+    assert job_state.check_room([of(ANN), of(ANN)], False, LIMITS, neighbour) is None
+
+
+def test_in_a_full_queue_the_client_that_has_most_makes_room():
+    neighbour = ANN._replace(secret="c" * 32)
+    waiting = [of(ANN), of(ANN), of(neighbour), of(neighbour, name="newest")]
+    assert job_state.check_room(waiting, False, LIMITS, BOB).name == "newest"
+    dropped = job_state.dropped(waiting[-1])
+    status = job_state.visible_status(observe(dropped, alive=False, log_locked=False, begun=False))
+    assert (status.state, status.message) == ("failed", job_state.MADE_ROOM)
+    with pytest.raises(JobError, match="4 runs wait in line already"):
+        job_state.check_room(waiting, False, LIMITS, ANN._replace(secret="d" * 32))
+
+
+def test_a_client_names_half_of_the_kept_runs_at_most():
+    named = [of(ANN, named=True, waiting=False)] * 2
+    with pytest.raises(JobError, match="2 runs of yours have names already"):
+        job_state.check_room(named, True, LIMITS, ANN)
+    job_state.check_room(named, True, LIMITS, BOB)
+
+
+def test_a_run_belongs_to_the_browser_or_the_address_that_started_it():
+    api, other = Visitor(ANN.address), ANN._replace(secret="c" * 32)
+    page_run, api_run, old = of(ANN), of(api), JOB
+    assert [may_act(by, page_run) for by in (ANN, other, api, BOB, None)] == [1, 0, 0, 0, 1]
+    assert [may_act(by, api_run) for by in (ANN, other, api, BOB, None)] == [1, 1, 1, 0, 1]
+    assert [may_act(by, old) for by in (ANN, other, api, BOB, None)] == [0, 0, 0, 0, 1]
+    assert "a" * 32 not in page_run.owner

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from browser import paste, visitor
 from gradio_client import Client
+from hostile import HostileClient
 from playwright.sync_api import expect
 from programs import App, CommandLine
 from small_models import make_text
@@ -97,6 +98,36 @@ def test_the_tab_opens_with_a_finished_run(page):
     expect(page.locator("#figures tbody tr")).to_have_count(4)
     for action in ("pause", "resume", "stop", "delete"):
         expect(page.locator(f"#{action}")).not_to_be_visible()
+
+
+def test_only_the_browser_that_started_a_run_acts_on_it(browser, page, watch_app):
+    fill_in_form(page, name="theirs")
+    page.locator("#train").click()
+    expect(head(page)).to_contain_text("theirs is learning", timeout=60_000)
+    expect(page.locator("#stop")).to_be_visible()
+    with visitor(browser, watch_app, "?tab=watch") as other:
+        expect(head(other)).to_contain_text("theirs is learning", timeout=60_000)
+        for action in ("pause", "stop", "delete"):
+            expect(other.locator(f"#{action}")).not_to_be_visible()
+    client = HostileClient(watch_app.url)
+    secret = page.evaluate("() => localStorage.getItem('charlm-owner')")
+    assert len(secret) == 32 and secret not in page.url
+    assert "somebody else" in client.call("stop_run", "theirs")[1]
+    stop = next(
+        e for e in client.events() if e["targets"] == [[component(client, "stop"), "click"]]
+    )
+    refused = client.fire(stop["id"], False, "f" * 32, "theirs")
+    assert "somebody else" in refused[1]
+    page.reload()  # it is still theirs
+    expect(head(page)).to_contain_text("theirs is learning", timeout=60_000)
+    page.locator("#stop").click()
+    expect(head(page)).to_contain_text("theirs was stopped", timeout=60_000)
+
+
+def component(client, elem_id):
+    """Return the number of a component of the page."""
+    parts = client.http.get("config").json()["components"]
+    return next(part["id"] for part in parts if part["props"].get("elem_id") == elem_id)
 
 
 def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_app):
