@@ -122,6 +122,9 @@ def test_only_the_browser_that_started_a_run_acts_on_it(browser, page, watch_app
     expect(head(page)).to_contain_text("theirs is learning", timeout=60_000)
     page.locator("#stop").click()
     expect(head(page)).to_contain_text("theirs was stopped", timeout=60_000)
+    page.locator("#delete").click()
+    page.locator("#delete-yes").click()
+    expect(head(page)).not_to_contain_text("theirs", timeout=60_000)
 
 
 def component(client, elem_id):
