@@ -149,5 +149,5 @@ def test_the_top_level_has_no_other_files():
         pytest.skip("not a git checkout")
     top = {Path(name).parts[0] for name in tracked.stdout.splitlines()}
     known = {"app.py", "train.py", "charlm", "checkpoints", "tests", "requirements.txt"}
-    known |= {"README.md", "LICENSE", "pyproject.toml", "docs"}
+    known |= {"README.md", "SECURITY.md", "LICENSE", "pyproject.toml", "docs"}
     assert {name for name in top if not name.startswith(".")} <= known

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from charlm.config import SampleConfig, notes_of
+from charlm.serving.parameters import sample_parameters
 from charlm.ui.play_events import connect_play_events
 from charlm.ui.play_html import first_status_html, first_text_html, model_summary_html
 
@@ -66,7 +67,7 @@ def build_controls(library, default):
         generate=gr.Button("Generate", variant="primary", elem_id="generate"),
         stop=gr.Button("Stop", variant="stop", elem_id="stop-generating"),
         notice=gr.HTML(elem_id="notice"),
-        settings=build_settings(),
+        settings=build_settings(library.limits),
     )
 
 
@@ -90,11 +91,12 @@ def build_examples():
         ]
 
 
-def build_settings():
+def build_settings(limits):
     """Build the sampler's settings, folded away."""
-    notes, default = notes_of(SampleConfig), SampleConfig()
+    notes, parameters = notes_of(SampleConfig), sample_parameters(limits)
+    longest = min(2000, limits.max_new_chars)
     sliders = {
-        "max_new_chars": ("Length", 50, 2000, 50),
+        "max_new_chars": ("Length", min(50, longest), longest, 50),
         "temperature": ("Temperature", 0, 2, 0.05),
         "top_k": ("Top-k", 0, 65, 1),
         "top_p": ("Top-p", 0, 1, 0.01),
@@ -103,7 +105,7 @@ def build_settings():
     title = "Stage directions: length, temperature, seed …"
     with gr.Accordion(title, open=False, elem_id="settings"):
         settings = [
-            gr.Slider(low, high, getattr(default, name), step=step, label=label, info=notes[name])
+            gr.Slider(low, high, parameters[name].default, step=step, label=label, info=notes[name])
             for name, (label, low, high, step) in sliders.items()
         ]
         seed = gr.Number(-1, precision=0, label="Seed", info=f"{notes['seed']}; -1 draws one")
