@@ -53,12 +53,15 @@ def tolerance():
     return TOLERANCES[choose_precision("auto", torch.device("cpu"))]
 
 
-# these run first: a long test at the end would delay the whole suite
-LONGEST = ("test_job_queue.py", "test_watch.py", "test_space.py")
+# these files run first, in this order: a long one at the end would keep one worker alone busy
+LONGEST = """test_watch.py test_train.py test_job_queue.py test_page_hub.py test_space.py
+test_bench.py
+test_trainer.py test_hub.py test_hostile_hub.py test_page.py test_distributed.py test_fairness.py""".split()
+RANKS = {name: rank for rank, name in enumerate(LONGEST)}
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    items.sort(key=lambda item: RANKS.get(item.path.name, len(RANKS)))
 
 
 @pytest.fixture(scope="session")
