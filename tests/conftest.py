@@ -54,9 +54,10 @@ def tolerance():
 
 
 # these files run first, in this order: a long one at the end would keep one worker alone busy
-LONGEST = """test_watch.py test_train.py test_job_queue.py test_page_hub.py test_space.py
-test_bench.py
-test_trainer.py test_hub.py test_hostile_hub.py test_page.py test_distributed.py test_fairness.py""".split()
+LONGEST = """
+test_watch.py test_train.py test_job_queue.py test_page_hub.py test_space.py test_bench.py
+test_trainer.py test_hub.py test_hostile_hub.py test_page.py test_distributed.py test_fairness.py
+""".split()
 RANKS = {name: rank for rank, name in enumerate(LONGEST)}
 
 
