@@ -65,21 +65,26 @@ class Readers:
 
     @contextlib.asynccontextmanager
     async def reading(self, session, receive):
-        """Count a stream of messages; when its reader disconnects, end the session's events."""
+        """Count a stream of messages; when its reader disconnects, end the session's events.
+
+        Yields a function to call at the end of the stream, after which the reader may leave.
+        """
         self._unread.pop(session, None)
         self._reading[session] += 1
-        watch = asyncio.create_task(self._watch(session, receive))
+        complete = asyncio.Event()
+        watch = asyncio.create_task(self._watch(session, receive, complete))
         try:
-            yield
+            yield complete.set
         finally:
             watch.cancel()
             self._reading[session] -= 1
             self._reading += Counter()  # drops the sessions at zero
 
-    async def _watch(self, session, receive):
+    async def _watch(self, session, receive, complete):
         while (await receive())["type"] != "http.disconnect":
             pass
-        await self._end_events(session)
+        if not complete.is_set():  # servers report the end of an answer as a disconnect, too
+            await self._end_events(session)
 
     def session_of(self, scope):
         """Return the session whose messages a request reads; None for any other request."""
@@ -122,5 +127,11 @@ class ReaderWatch:
         if session not in self.readers.queue().pending_messages_per_session:
             sentence = "nothing waits to be read here; it was read, or not fetched in time"
             return await refuse(send, 404, sentence)
-        async with self.readers.reading(session, receive):
-            return await self.app(scope, receive, send)
+        async with self.readers.reading(session, receive) as complete:
+
+            async def watched_send(message):
+                if message["type"] == "http.response.body" and not message.get("more_body"):
+                    complete()
+                await send(message)
+
+            return await self.app(scope, receive, watched_send)
