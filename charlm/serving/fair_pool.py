@@ -124,7 +124,7 @@ class Pools:
     loading: FairPool = field(default_factory=lambda: FairPool(8))  # files of models
     fetching: FairPool = field(default_factory=lambda: FairPool(8, per_client=4))  # from the Hub
     # computes, which would slow down the texts that others are watching
-    scoring: FairPool = field(default_factory=lambda: FairPool(1, niceness=NICENESS // 2))
+    scoring: FairPool = field(default_factory=lambda: FairPool(1, niceness=NICENESS))
     writing: FairPool = field(default_factory=lambda: FairPool(1, niceness=NICENESS))  # texts
     runs: FairPool = field(default_factory=lambda: FairPool(4, per_client=2))  # starts and stops
 
