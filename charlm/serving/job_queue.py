@@ -105,9 +105,7 @@ class JobQueue:
         with self._exclusive():
             # again: another may have taken the name, or the place, meanwhile
             self.check(preset, name, "", by, **options)
-            jobs = self.store.all()
-            if displaced := job_state.check_room(jobs, bool(name), self.limits, by):
-                self.store.save(job_state.dropped(displaced))
+            self._make_room(bool(name), by)
             run = name or free_name(preset, self._taken())
             activities = [self._activity(job) for job in self.store.all()]
             for old in job_state.expired(activities, self.limits.max_kept):
@@ -130,9 +128,15 @@ class JobQueue:
                 continue_process(job.pid)
                 self.store.save(replace(job, paused=False))
                 return
+            self._make_room(False, by)
             arguments = [f"--name={name}", "--resume", f"--time-limit={self.limits.max_minutes}"]
             self.store.save(job_state.queued_again(job, arguments, time.time()))
         self.start_worker()
+
+    def _make_room(self, named, by):
+        """Drop the waiting run that makes room for one more, if any. Raises JobError."""
+        if displaced := job_state.check_room(self.store.all(), named, self.limits, by):
+            self.store.save(job_state.dropped(displaced))
 
     def pause(self, name, by=None):
         """Suspend the process of a run. It stays in memory, and others wait up to MAX_PAUSE."""

@@ -619,3 +619,16 @@ def wait_until(holds, seconds=30):
     while not holds():
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+def test_resuming_counts_among_a_browser_s_waiting_runs(queue):
+    ann = Visitor("192.0.2.1", "a" * 32)
+    name = queue.start(**QUICK, steps=20_000, by=ann)
+    wait_for_step(queue, name, 50)
+    assert queue.stop(name, by=ann) == "stopped"
+    queue.trainers.children[name].wait()
+    queue.start_worker = lambda: None  # nothing is launched
+    for _ in range(2):
+        queue.start(**QUICK, by=ann)
+    with pytest.raises(JobError, match="2 of your runs wait in line already"):
+        queue.resume(name, by=ann)
