@@ -221,7 +221,7 @@ ATTACKS = {
     "10 bodies of 50 MB": large_bodies,
     "a body of 6 MB of empty lists": empty_lists,
     "1,200 sessions that list the models": sessions,
-    "20 texts that nobody reads": unread_texts,
-    "20 scores that nobody reads": unread_scores,
+    "20 unread texts": unread_texts,
+    "20 unread scores": unread_scores,
     "100 uploads of 7.9 MB": uploads,
 }

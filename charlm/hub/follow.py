@@ -87,7 +87,7 @@ class HubFollowers:
         return pulled
 
     def _limit_cache(self, repo_id, pulled):
-        """Delete Hub models that nobody follows beyond the limit, after a download has ended."""
+        """Delete unfollowed Hub models beyond the limit, after a download has ended."""
         with self._cache_lock:
             self._downloading.remove(repo_id)
             if self._max_cache is None:
