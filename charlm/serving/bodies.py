@@ -22,7 +22,6 @@ MAX_DIGITS = 40  # of an integer; longer ones are read as floats
 MAX_BUFFERED = 64_000_000  # bytes of bodies being received at a time
 SECONDS = 60  # for a body to arrive
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-CALLS = ("run/", "api/", "call/")
 
 
 class BodyError(CharlmError):
@@ -101,10 +100,9 @@ class BodyCheck:
         if route in ("cancel", "reset"):
             kept = {key: call.get(key) for key in ("session_hash", "fn_index", "event_id")}
             return json.dumps(kept).encode()
-        named = route.removeprefix("call/v2/") if route.startswith("call/v2/") else ""
         event = self.find_event(route, call)
-        if named:
-            return dump({name: call.get(name) for name in self.known(event, call)})
+        if route.startswith("call/v2/"):
+            return dump({name: call.get(name) for name in known_parameters(event, call)})
         if not isinstance(call.get("data"), list) or len(call["data"]) > MAX_ARGUMENTS:
             raise BodyError(422, f"data must be a list of at most {MAX_ARGUMENTS} values")
         kept = {key: call.get(key) for key in ("data", "session_hash", "fn_index", "trigger_id")}
@@ -122,13 +120,14 @@ class BodyCheck:
             raise BodyError(404, "there is no such event or endpoint on this page")
         return event
 
-    def known(self, event, call):
-        """Return the names of an event's parameters. Raises BodyError for any other in a call."""
-        if others := call.keys() - {*event.parameters, "session_hash"}:
-            names = ", ".join(event.parameters) or "none"
-            message = f"there is no parameter {quote(min(others))}; the parameters are: {names}"
-            raise BodyError(422, message)
-        return event.parameters
+
+def known_parameters(event, call):
+    """Return the names of an event's parameters. Raises BodyError for any other in a call."""
+    if others := call.keys() - {*event.parameters, "session_hash"}:
+        names = ", ".join(event.parameters) or "none"
+        message = f"there is no parameter {quote(min(others))}; the parameters are: {names}"
+        raise BodyError(422, message)
+    return event.parameters
 
 
 def check_length(length, most):

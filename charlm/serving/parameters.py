@@ -1,6 +1,6 @@
 """The schema of everything that visitors send: a type and bounds for each parameter.
 
-The page and the API check a request against it once, before anything is queued or allocated.
+`Page.process_api` checks a request against it once, before Gradio or charlm uses any value.
 """
 
 import math
@@ -124,13 +124,10 @@ def parse_number(value):
         return None
     if len(value) > MAX_NUMBER_CHARS or not NUMBER.fullmatch(value):
         return value
+    whole = value.strip().lstrip("+-").isdecimal()
     try:
-        return int(value)
-    except ValueError:
-        pass
-    try:
-        return float(value)
-    except ValueError:
+        return int(value) if whole else float(value)
+    except ValueError:  # such as "1.2.3"
         return value
 
 
