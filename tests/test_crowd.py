@@ -18,8 +18,8 @@ VISITORS, CHARS = 200, 1000
 
 async def visit_and_leave(url):
     """Send VISITORS requests whose readers leave after a random number of lines, or at the end."""
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
+    connections = serving.CONNECTIONS
+    async with httpx.AsyncClient(base_url=url, timeout=120, limits=connections) as client:
         config = (await client.get("config")).json()
         rng = random.Random(3)
 
@@ -30,6 +30,7 @@ async def visit_and_leave(url):
             (await client.post("gradio_api/queue/join", json=request)).raise_for_status()
             address, lines = f"gradio_api/queue/data?session_hash={session}", 0
             async with client.stream("GET", address) as answer:
+                answer.raise_for_status()
                 async for line in answer.aiter_lines():
                     lines += bool(line)
                     if lines > max_lines:

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from charlm.bench.process import REPOSITORY
-from charlm.bench.serving import TIMEOUT, memory, served
+from charlm.bench.serving import CONNECTIONS, TIMEOUT, memory, served
 
 HOSTILE, HONEST = "127.0.0.1", "127.0.0.2"  # source addresses: two clients on Linux
 CHARS = 200  # of the honest visitor's text
@@ -48,8 +48,7 @@ def slow_server():
 
 
 def client_from(address, url):
-    limits = httpx.Limits(max_connections=None)
-    transport = httpx.AsyncHTTPTransport(local_address=address, limits=limits)
+    transport = httpx.AsyncHTTPTransport(local_address=address, limits=CONNECTIONS)
     return httpx.AsyncClient(base_url=url, transport=transport, timeout=TIMEOUT)
 
 

@@ -23,6 +23,8 @@ from charlm.bench.process import REPOSITORY, BenchError
 from charlm.ui.events import GENERATE_EVENT
 
 TIMEOUT = 120  # seconds
+# the server closes idle connections after 5 s: one of that age may be closed while it is reused
+CONNECTIONS = httpx.Limits(max_connections=None, keepalive_expiry=2)
 GENERATED = re.compile(r"([\d,]+) characters")  # in the status line
 BARE = """
 import gradio, torch
@@ -120,8 +122,7 @@ def answers(url):
 
 async def visit_at_once(url, count, chars):
     """Simulate `count` visitors at once; return their visits, the failures and the seconds."""
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=CONNECTIONS) as client:
         config = (await client.get("config")).json()
         began = time.perf_counter()
         done = await asyncio.gather(

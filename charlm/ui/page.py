@@ -63,12 +63,14 @@ class Page(gr.Blocks):
                 inputs = self.check_inputs(block_fn, inputs)
             except CharlmError as error:
                 raise visitor_error(error) from None
-        session = options.get("event_id") and options.get("session_hash")
+        session, answer = options.get("event_id") and options.get("session_hash"), {}
         try:
-            return await super().process_api(block_fn, inputs, iterator=iterator, **options)
+            answer = await super().process_api(block_fn, inputs, iterator=iterator, **options)
+            return answer
         finally:
-            if session:  # the answer waits for its reader
-                self.readers.expect(session, client_address(options["request"]))
+            if session:  # the answer, or an error, waits for its reader
+                client = client_address(options["request"])
+                self.readers.expect(session, client, answer.get("data"))
 
     def check_inputs(self, block_fn, inputs):
         """Return the inputs of an event with defaults filled in. Raises CharlmError."""

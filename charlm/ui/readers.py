@@ -7,6 +7,7 @@ uses two tables of its queue: `pending_messages_per_session` and `event_ids_to_e
 
 import asyncio
 import contextlib
+import json
 import re
 import time
 from collections import Counter
@@ -15,8 +16,7 @@ from urllib.parse import parse_qs
 from charlm.serving.asgi import HTTP_PREFIX, refuse, route_of
 
 READ_WITHIN = 30  # seconds in which somebody must begin to read an answer
-MAX_UNREAD = 8  # answers of a client that nobody reads yet, apart from the latest ones
-LATEST = 5  # seconds
+MAX_UNREAD = 10_000_000  # bytes as JSON of a client's answers that nobody reads yet
 CALL = re.compile(rf"{HTTP_PREFIX}/call/(?:v2/)?[^/]+/([^/]+)")
 
 
@@ -28,23 +28,26 @@ class Readers:
         self.queue, self.leave = queue, leave
         self._reading = Counter()  # session -> open streams
         self._tasks = set()
-        self._unread = {}  # session -> (client, time of its latest event), the oldest first
+        self._unread = {}  # session -> (client, bytes of its answers), the oldest first
 
     def is_absent(self, session):
         """Return whether nobody reads the messages of a session now."""
         return not self._reading[session]
 
-    def expect(self, session, client):
-        """Note that an event of a session began or ended; drop what nobody reads."""
-        now = time.monotonic()
-        if self.is_absent(session):
-            if session not in self._unread:
-                self._drop_later(session, READ_WITHIN)
-            self._unread.pop(session, None)
-            self._unread[session] = client, now
-        own = [s for s, (c, since) in self._unread.items() if c == client and now - since > LATEST]
-        for session in own[: max(0, len(own) - MAX_UNREAD)]:
-            self._drop_later(session, 0)
+    def expect(self, session, client, answer):
+        """Note an answer to an event of a session; drop a client's oldest that nobody reads."""
+        if not self.is_absent(session):
+            return
+        if session not in self._unread:
+            self._drop_later(session, READ_WITHIN)
+        _, before = self._unread.pop(session, (client, 0))
+        self._unread[session] = client, before + len(json.dumps(answer, default=str))
+        own = [(s, size) for s, (c, size) in self._unread.items() if c == client]
+        excess = sum(size for _, size in own) - MAX_UNREAD
+        for oldest, size in own:
+            if excess > 0:
+                self._drop_later(oldest, 0)
+            excess -= size
 
     def _drop_later(self, session, seconds):
         task = asyncio.create_task(self._drop_unread(session, seconds))
