@@ -9,6 +9,8 @@ import array
 import atexit
 import contextlib
 import ctypes
+import gc
+import importlib
 import json
 import os
 import runpy
@@ -21,6 +23,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+# what charlm, gradio and huggingface_hub import, but for modules that read the environment then
+PRELOADED = """
+    torch torch._dynamo torch.distributed safetensors.torch numpy tqdm tqdm.auto
+    pandas PIL.Image jinja2 orjson yaml httpx pydantic fastapi starlette uvicorn
+"""
 POLL_SECONDS = 0.01
 MAX_REQUEST = 2**20  # bytes
 MAX_COMMAND = 4096  # bytes of a command line
@@ -239,9 +246,8 @@ def set_command_line(command):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-
-    # isort: split
-
+    for module in PRELOADED.split():
+        importlib.import_module(module)
+    gc.freeze()  # collections in the copies would write to every page of these objects
     become(*serve(sys.argv[1]))
     execute()

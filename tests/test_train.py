@@ -5,27 +5,15 @@ import os
 import random
 import shutil
 import signal
-import time
 
 import pytest
 from programs import CommandLine
+from same_run import LONG, assert_same_run, kill_soon, log_of
 from small_models import SMALL_FLAGS
 
 import charlm
 from charlm.models import checkpoint
-from charlm.runs.log import LOG_FILE, read_events
-
-LONG = [*SMALL_FLAGS, "--steps", 400, "--eval-interval", 20, "--log-interval", 5]
-
-
-def log_of(directory):
-    """Return the events of a run without the fields that depend on the clock."""
-    events, cursor = read_events(directory)
-    assert cursor // 2**16 == (directory / LOG_FILE).stat().st_size, "the last line is torn"
-    for event in events:
-        event.pop("time")
-        event.pop("chars_per_second", None)
-    return events
+from charlm.runs.log import read_events
 
 
 def test_a_run_makes_a_model_that_generates_text(trained):
@@ -72,23 +60,6 @@ def uninterrupted(tmp_path_factory, text_file):
     return train.checkpoints / "uninterrupted"
 
 
-def kill_soon(process, seconds):
-    """Kill a run `seconds` after it started training; return whether it was still running."""
-    for line in process.stdout:
-        if " parameters, " in line:
-            break
-    time.sleep(seconds)
-    process.kill()
-    process.communicate()
-    return process.returncode == -signal.SIGKILL
-
-
-def assert_same_run(directory, expected):
-    weights = "model.safetensors"
-    assert (directory / weights).read_bytes() == (expected / weights).read_bytes()
-    assert log_of(directory) == log_of(expected)
-
-
 def test_a_killed_run_resumes_to_the_same_bits(train, text_file, uninterrupted):
     rng, kills = random.Random(6), 0
     directory = train.checkpoints / "killed"
@@ -101,15 +72,6 @@ def test_a_killed_run_resumes_to_the_same_bits(train, text_file, uninterrupted):
     done = train(*flags, "--resume")
     assert done.returncode == 0, done.stderr
     assert_same_run(directory, uninterrupted)
-
-
-def test_a_compiled_run_with_dropout_resumes_to_the_same_bits(train, here, text_file):
-    flags = [*LONG, "--n-layer", 1, "--compile", "on", "--dropout", 0.1, "--data", text_file]
-    assert here(*flags, "--name", "uninterrupted")[0] == 0
-    assert kill_soon(train.start(*flags, "--name", "killed"), 1.0)
-    assert here("--name", "killed", "--resume")[0] == 0
-    assert_same_run(train.checkpoints / "killed", train.checkpoints / "uninterrupted")
-    assert log_of(train.checkpoints / "uninterrupted")[0]["compiled"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

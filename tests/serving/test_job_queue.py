@@ -39,6 +39,7 @@ POLL_SECONDS = 0.1  # a status costs milliseconds, which the trainers need more
 @pytest.fixture
 def queue(train, monkeypatch):
     """A JobQueue in an empty folder; its trainers are killed after the test."""
+    preloaded.server_address()  # its start would delay that of the first run
     preloading = SimpleNamespace(**vars(subprocess) | {"Popen": preloaded.Process})
     monkeypatch.setattr(process, "subprocess", preloading)
     train.checkpoints.mkdir()
@@ -162,7 +163,7 @@ def test_trainers_killed_at_any_moment(queue):
     name = queue.start(**QUICK, steps=4000)
     for _ in range(4):
         wait_for(queue, name, "starting", "running", "finished")
-        time.sleep(rng.uniform(0, 4))
+        time.sleep(rng.uniform(0, 1.5))
         if queue.status(name).state == "finished":
             break
         queue.trainers.children[name].kill()
@@ -178,10 +179,14 @@ def test_trainers_killed_at_any_moment(queue):
 
 
 SERVER = """
-import sys, time
+import subprocess, sys, time
+from types import SimpleNamespace
+import preloaded
+from charlm.serving import process
 from charlm.serving.job_queue import JobQueue
 from charlm.serving.limits import Limits
-from charlm.serving.process import NICENESS
+preloaded.Process._server = sys.argv[2]  # whose copies outlive this process
+process.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": preloaded.Process})
 queue = JobQueue(sys.argv[1], Limits())
 queue.start_worker()
 print("serving", flush=True)
@@ -194,15 +199,12 @@ def test_servers_killed_at_any_moment(queue):
     rng = random.Random(4)
     queue.start_worker = lambda: None  # only the servers start trainers
     names = [queue.start(**QUICK, steps=1500) for _ in range(3)]
+    command = [sys.executable, "-c", SERVER, str(queue.directory), preloaded.server_address()]
+    env = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
     for _ in range(3):
-        server = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(queue.directory)],
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        server = preloaded.Process(command, env=env, stdout=subprocess.PIPE, text=True)
         assert server.stdout.readline() == "serving\n"
-        time.sleep(rng.uniform(0, 4))
+        time.sleep(rng.uniform(0, 1.5))
         server.kill()
         server.wait()
         states = [queue.status(name).state for name in names]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import preloaded
 import pytest
 from small_models import SMALL_FLAGS
 
@@ -22,10 +23,11 @@ def torchrun(train):
     launchers = []
 
     def start(*args):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        launch = "from torch.distributed.run import main; main()"
+        command = [sys.executable, "-c", launch, "--standalone"]
         command += ["--nproc-per-node", "2", *train.command(*args)[1:]]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        launchers.append(subprocess.Popen(command, **pipes))
+        launchers.append(preloaded.Process(command, **pipes))
         return launchers[-1]
 
     yield start

@@ -178,18 +178,6 @@ def test_a_text_shorter_than_the_context_is_refused(corpus, tokenizer):
         Trainer(small_training(), model, corpus, tokenizer)
 
 
-def test_compiled_training_agrees_with_eager(corpus, tokenizer, tolerance):
-    """Both kinds of blocks, dropout included."""
-    options = {"dropout": 0.2, "every": 2, "steps": 4, "eval_interval": 4}
-    eager = make_trainer(corpus, tokenizer, **options)
-    run(eager)
-    compiled = make_trainer(corpus, tokenizer, compile="on", **options)
-    start = run(compiled)[0]
-    assert start.compiled, start.notes
-    for p, q in zip(eager.model.parameters(), compiled.model.parameters(), strict=True):
-        torch.testing.assert_close(p, q, rtol=1e-2, atol=max(1e-3, tolerance))
-
-
 def test_an_agreed_stop_is_final(corpus, tokenizer):
     trainer = make_trainer(corpus, tokenizer)
     trainer.world = World(1, 2)
@@ -198,25 +186,6 @@ def test_an_agreed_stop_is_final(corpus, tokenizer):
     trainer.stopping = True
     trainer.stop()
     assert trainer.stopping
-
-
-def test_without_a_compiler_a_run_notes_it_and_trains(corpus, tokenizer, monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    torch._dynamo.reset()
-    trainer = make_trainer(corpus, tokenizer, compile="on", steps=2)
-    # not by monkeypatch, whose undoing leaves torch without the setting
-    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}):
-        start, *_, end = run(trainer)
-    assert not start.compiled
-    assert len(start.notes) == 1
-    assert "without torch.compile" in start.notes[0]
-    assert end.reason == "finished"
-
-
-def test_a_short_run_is_not_compiled_unless_requested(corpus, tokenizer):
-    start = next(make_trainer(corpus, tokenizer, compile="auto").events())
-    assert not start.compiled
-    assert not start.notes
 
 
 def test_the_requested_precision_is_used(monkeypatch):
