@@ -7,8 +7,6 @@ import sys
 from charlm import bench
 from charlm.bench.beside import bench_beside
 from charlm.bench.generating import bench_generate
-from charlm.bench.hostile import bench_hostile
-from charlm.bench.serving import bench_serve
 from charlm.bench.training import ABLATIONS, bench_ablation, bench_train, lecture_seconds
 from charlm.errors import CharlmError
 from charlm.presets import PRESETS
@@ -23,8 +21,8 @@ def main():
         "ablation": lambda: bench_ablation(args.data, ABLATIONS),
         "beside": lambda: bench_beside(args.data),
         "generate": lambda: bench_generate(args.chars, args.streams),
-        "serve": lambda: bench_serve(args.chars, args.visitors),
-        "hostile": bench_hostile,
+        "serve": lambda: serve(args),
+        "hostile": hostile,
     }
     try:
         measure[args.what]()
@@ -32,6 +30,21 @@ def main():
         print(f"bench: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+# these two import gradio, which would count as memory of the lecture's code
+
+
+def serve(args):
+    from charlm.bench.serving import bench_serve
+
+    bench_serve(args.chars, args.visitors)
+
+
+def hostile():
+    from charlm.bench.hostile import bench_hostile
+
+    bench_hostile()
 
 
 def parse_arguments():
