@@ -5,24 +5,30 @@ Several processes can train one run: `torchrun --nproc-per-node 2 train.py --pre
 
 import argparse
 import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
 
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until training starts, Ctrl-C ends it quietly
+
 import charlm
 from charlm.config import GPTConfig, TrainConfig
-from charlm.errors import CharlmError
+from charlm.console import protect_output, warn_once
+from charlm.errors import CharlmError, explain_os_error
 from charlm.hub.background_push import BackgroundPusher
 from charlm.hub.client import HubError, check_login
 from charlm.hub.publish import publish
 from charlm.presets import PRESETS
 from charlm.runs.directory import save_run
 from charlm.runs.failure import explain_failure
-from charlm.runs.flags import add_option_flags, minutes
+from charlm.runs.flags import add_option_flags, minutes, not_empty
 from charlm.runs.log import RunLog
 from charlm.runs.paths import checkpoints_directory
 from charlm.runs.setup import find_run, is_over, new_run, resume_run
 from charlm.runs.worker import run_worker
-from charlm.training.distributed import join
+from charlm.training.distributed import ProcessLost, join
 from charlm.training.events import Sample
 from charlm.training.signals import stop_after, stop_on_signals
 from charlm.training.terminal import TerminalProgress
@@ -30,20 +36,24 @@ from charlm.training.terminal import TerminalProgress
 
 def main():
     """Train as the command line requests; returns the exit status."""
+    protect_output()
     args = parse_arguments()
-    sys.stdout.reconfigure(errors="replace")  # the terminal may lack characters of the text
-    with join() as world:
-        if world.rank > 0:
-            return run_worker(world, args.device)
-        try:
+    try:
+        with join() as (world, note):
+            if note:
+                warn_once(note)
+            if world.rank > 0:
+                return run_worker(world, args.device)
             return run_first_process(args, world)
-        except CharlmError as error:
-            print(f"train.py: {error}", file=sys.stderr)
-            return 1 if isinstance(error, HubError) else 2
-        except OSError as error:
-            file = f" {error.filename}" if error.filename else ""
-            print(f"train.py: cannot write{file}: {error.strerror}", file=sys.stderr)
-            return 1
+    except ProcessLost as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    except CharlmError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1 if isinstance(error, HubError) else 2
+    except OSError as error:
+        print(f"train.py: {explain_os_error(error)}", file=sys.stderr)
+        return 1
 
 
 def run_first_process(args, world):
@@ -76,7 +86,7 @@ def train(run, log, args):
         try:
             trainer.world.broadcast(run.setup)
             for event in events_and_samples(run):
-                if not run.is_logged(event):
+                if event.event != "evaluating" and not run.is_logged(event):
                     log.append(event)
                 terminal.show(event)
                 if event.event == "save":
@@ -85,6 +95,7 @@ def train(run, log, args):
         except (OSError, MemoryError, RuntimeError, CharlmError) as error:
             if not (message := explain_failure(error)):
                 raise
+            message = message.replace(f"{run.directory}{os.sep}", "")  # logs may be published
             event = trainer.failure_event(message)
             terminal.show(event)
             with contextlib.suppress(OSError):  # a full disk may still have room for a line
@@ -116,22 +127,23 @@ def parse_arguments():
     add = parser.add_argument
     add("--preset", choices=PRESETS, default="fast", help="model and training (default: fast)")
     name_help = "directory in checkpoints/ (default: the preset's name, numbered if taken)"
-    add("--name", help=name_help)
+    add("--name", type=not_empty, help=name_help)
     data_help = "UTF-8 text to train on (default: $CHARLM_DATA, else Tiny Shakespeare)"
-    add("--data", metavar="FILE", help=data_help)
+    add("--data", metavar="FILE", type=not_empty, help=data_help)
     resume_help = "continue the run --name, or the preset's newest"
     add("--resume", action="store_true", help=resume_help)
     add("--device", default="auto", help="cpu, cuda, mps or auto, the best one (default: auto)")
     limit_help = "save and end after this time, as Ctrl-C would (default: none)"
     add("--time-limit", metavar="MINUTES", type=minutes, help=limit_help)
     push_help = "push the model to the Hugging Face Hub at the end (default: user and run)"
-    add("--push", metavar="REPO_ID", nargs="?", const="", help=push_help)
+    add("--push", metavar="REPO_ID", nargs="?", const=(), type=not_empty, help=push_help)
     add("--private", action="store_true", default=None, help="make that repository private")
     every_help = "push at every Nth evaluation, too, while training"
     add("--push-every", metavar="N", type=int, default=0, help=every_help)
     add_option_flags(parser.add_argument_group("model"), GPTConfig)
     add_option_flags(parser.add_argument_group("training"), TrainConfig)
     args = parser.parse_args()
+    args.push = args.push or ("" if args.push == () else None)  # "": the user's name and the run's
     if args.push is None and (args.private or args.push_every):
         parser.error("--private and --push-every say how to --push; give that, too")
     if args.push_every < 0:

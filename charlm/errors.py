@@ -1,5 +1,6 @@
 """The base of every error whose message is meant for the user, and how messages quote values."""
 
+import os
 import re
 import reprlib
 
@@ -28,6 +29,16 @@ def quote(value):
         text = f"a {type(value).__name__}"
     text = "".join(char if char.isprintable() else " " for char in text)
     return text if len(text) <= QUOTED else text[: QUOTED - 2] + " …"
+
+
+def explain_os_error(error):
+    """Return the message of an OSError: the file, if it names one, and the system's reason."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if not error.filename:
+        return f"the system refused a request: {reason}"
+    file = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    action = "read" if isinstance(error, (FileNotFoundError, IsADirectoryError)) else "write"
+    return f"cannot {action} {file}: {reason}"
 
 
 def name_files(message, directory, name):

@@ -1,33 +1,70 @@
-"""Atomic file writes, bounded reads, strict JSON, and locks between processes."""
+"""Atomic file writes, bounded reads, strict JSON, and locks between processes.
+
+Network mounts and containers may lack durability or locks. Then charlm says so once and goes on.
+"""
 
 import contextlib
+import errno
 import json
 import math
 import os
 import threading
+
+from charlm.console import warn_once
 
 try:
     import fcntl
 except ImportError:  # Windows has no flock, so two writers do not exclude each other there
     fcntl = None
 
+# the errors of a file system that does not offer an operation
+NOT_OFFERED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}
+NOT_OFFERED |= {errno.EBADF, errno.EPERM, errno.EACCES}
+
 
 def write_atomically(target, raw):
     """Write bytes so that readers see either the old file or the new one, even after a crash.
 
-    Raises OSError, as on a full disk; the old file is then unchanged and no other file is left.
+    Raises OSError with the file's name, as on a full disk; the old file is then unchanged and no
+    other file is left.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with naming(target):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(raw)
+                file.flush()
+                sync(file.fileno(), target.parent)
+            temporary.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
     sync_directory(target.parent)
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Let an OSError of this block name the file at `path`, and no temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+def sync(descriptor, directory):
+    """Flush an open file or directory to the disk, where the file system offers that."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+        warn_once(
+            f"the file system of {directory} does not flush files ({error.strerror}): what is"
+            " saved there may not survive a power failure"
+        )
 
 
 def read_bounded(path, most):
@@ -67,27 +104,46 @@ def parse_float(digits):
 def sync_directory(directory):
     """Make renames in a directory survive a power failure, where the system can (not Windows)."""
     if os.name == "posix":
-        handle = os.open(directory, os.O_RDONLY)
         try:
-            os.fsync(handle)
+            handle = os.open(directory, os.O_RDONLY)
+        except PermissionError:  # a directory may be writable and not readable
+            return
+        try:
+            sync(handle, directory)
         finally:
             os.close(handle)
 
 
-def try_lock(file, shared=False):
-    """Lock an open file without waiting; return whether it was free. True on Windows."""
-    try:
-        if fcntl:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def try_lock(file, path, shared=False):
+    """Lock the open file at `path` without waiting.
+
+    Returns whether it was free, or None where the system or its file system has no locks.
+    """
+    return lock(file, path, fcntl and (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager
 def locked(path):
     """Hold the lock file at `path`, which excludes every other process and thread."""
     with path.open("ab") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file, path, fcntl and fcntl.LOCK_EX)
         yield
+
+
+def lock(file, path, operation):
+    """Call flock(2); returns whether it succeeded, or None where there are no locks."""
+    if not fcntl:
+        return None
+    try:
+        fcntl.flock(file, operation)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+        warn_once(
+            f"the file system of {path.parent} has no locks ({error.strerror}): start one process"
+            " for a run at a time"
+        )
+        return None
+    return True

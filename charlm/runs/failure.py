@@ -1,13 +1,13 @@
 """Messages for the user about the errors that end a run."""
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, explain_os_error
 from charlm.training.distributed import ProcessLost
 
 
 def explain_failure(error):
     """Return the message for a run that `error` ended, or None if the error is a bug."""
     if isinstance(error, OSError):
-        return f"cannot write: {error.strerror}; the previous save is intact"
+        return f"{explain_os_error(error)}; the previous save is intact"
     if isinstance(error, ProcessLost):
         return f"{error}; continue from the last save with --resume"
     if isinstance(error, CharlmError):

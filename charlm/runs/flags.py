@@ -29,3 +29,10 @@ def minutes(text):
     if not 0 < float(text) < 1e6:
         raise ValueError
     return float(text)
+
+
+def not_empty(text):
+    """Return an argument unless it is empty, as a variable of a script may be; an argparse type."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; leave the flag out for the default")
+    return text

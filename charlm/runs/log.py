@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from charlm.errors import CharlmError, quote
-from charlm.files import try_lock
+from charlm.files import naming, sync, try_lock
 from charlm.runs.log_schema import parse_line
 
 LOG_FILE = "run.jsonl"
 LOCK_TIMEOUT = 0.5  # seconds; a reader's is_log_locked() holds the lock for an instant
 MAX_LINE = 2**25  # bytes of an event
+QUIET = 600  # seconds without an event after which a run without locks counts as ended
 CHECKSUM_BYTES = 256  # bytes before a cursor whose checksum is part of it
 
 
@@ -33,10 +34,13 @@ class RunLog:
         self.path = Path(directory) / LOG_FILE
 
     def __enter__(self):
-        """Open and lock the log. Raises RunLogError if another process is writing it."""
+        """Open and lock the log.
+
+        Raises RunLogError if another process is writing it, and OSError.
+        """
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         start = time.monotonic()
-        while not try_lock(self._file):
+        while try_lock(self._file, self.path) is False:
             if time.monotonic() - start > LOCK_TIMEOUT:
                 os.close(self._file)
                 raise RunLogError(f"{self.path.parent} is being trained by another process")
@@ -58,24 +62,32 @@ class RunLog:
         """Write one event as one line, whole or not at all. Raises OSError on a full disk."""
         record = {"event": event.event, **asdict(event)}
         raw = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
-        os.lseek(self._file, self.size, os.SEEK_SET)
-        if os.write(self._file, raw) != len(raw):  # a disk that fills up may take part of a line
-            os.ftruncate(self._file, self.size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        with naming(self.path):
+            os.lseek(self._file, self.size, os.SEEK_SET)
+            if os.write(self._file, raw) != len(raw):  # a disk that fills up may take a part
+                os.ftruncate(self._file, self.size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.size += len(raw)
 
     def sync(self):
         """Flush the log to the disk."""
-        os.fsync(self._file)
+        with naming(self.path):
+            sync(self._file, self.path.parent)
 
 
 def is_log_locked(directory):
-    """Return whether a process is writing the log; False where the system has no locks."""
+    """Return whether a process is writing the log.
+
+    Where there are no locks, it is one that was written within QUIET seconds.
+    """
+    path = Path(directory) / LOG_FILE
     try:
-        with (Path(directory) / LOG_FILE).open("rb") as file:
-            return not try_lock(file, shared=True)
-    except OSError:  # no log, or a file system without locks
+        with path.open("rb") as file:
+            free = try_lock(file, path, shared=True)
+            age = time.time() - os.fstat(file.fileno()).st_mtime
+    except OSError:  # no log
         return False
+    return age < QUIET if free is None else not free
 
 
 def read_events(directory, cursor=0, max_bytes=-1):

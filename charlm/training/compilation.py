@@ -19,16 +19,28 @@ def compile_blocks(model, compute_loss):
 
     Returns "", or why compiling failed. The blocks are of two kinds at most, so little is compiled.
     """
-    for block in model.blocks:
-        block.compile()
     try:
+        for block in model.blocks:
+            block.compile()
         # Computing a dropout mask again in the backward pass is cheaper than storing booleans: it
         # halved a step of the `gpt` preset (checkpoints/README.md, 2026-11-23).
         with torch._functorch.config.patch(aggressive_recomputation=True):
             compute_loss().backward()
-    except Exception as error:  # a missing compiler; a bug also fails without compiling
+    except Exception as error:  # no compiler, or not for this Python: a bug also fails without it
         lines = str(error).strip().splitlines()
         return f"training without torch.compile, which failed here: {[*lines, repr(error)][0]}"
     finally:
         model.zero_grad()
     return ""
+
+
+def eager_stance():
+    """Return the stance of torch.compiler that ignores compiled blocks.
+
+    None where torch.compile does not exist at all, and has compiled nothing.
+    """
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            return "force_eager"
+    except Exception:  # torch.compile raises what it likes on an unknown Python or platform
+        return None

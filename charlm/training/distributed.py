@@ -11,6 +11,8 @@ import torch.distributed as dist
 
 from charlm.errors import CharlmError
 
+NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # besides WORLD_SIZE; torchrun sets all
+
 
 class ProcessLost(CharlmError):
     """Another process of the run has exited, so this one cannot continue."""
@@ -55,17 +57,27 @@ def raise_process_lost():
 
 @contextlib.contextmanager
 def join():
-    """Yield the World that torchrun started this process in; a world of one without torchrun.
+    """Yield (World, note): the World that torchrun started this process in.
+
+    It is a world of one without torchrun, or if the environment has only a part of what torchrun
+    sets, as on clusters; the note then says so. Raises ProcessLost if the processes do not meet.
 
     Exchanges are small, so they use gloo on the CPU, wherever the models are.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield World()
+    size = os.environ.get("WORLD_SIZE", "").strip()
+    missing = [name for name in NEEDED if not os.environ.get(name, "").strip()]
+    if size in ("", "0", "1") or missing:
+        given = size not in ("", "0", "1")
+        note = f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set: this is not torchrun's"
+        yield World(), f"{note}, so one process trains" if given else ""
         return
-    dist.init_process_group("gloo")
     try:
-        yield World(dist.get_rank(), size)
+        dist.init_process_group("gloo")
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ProcessLost(f"the processes of this run do not meet ({reason})") from None
+    try:
+        yield World(dist.get_rank(), dist.get_world_size()), ""
     finally:
         dist.destroy_process_group()
 

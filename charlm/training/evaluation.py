@@ -18,29 +18,43 @@ def cross_entropy(model, x, y, seeds=None):
 
 @torch.no_grad()
 def evaluate(model, train_ids, val_ids, config):
-    """Return the losses of an Eval event, by name. `config`: a TrainConfig.
+    """Yield (characters done, of all, losses), after each batch; losses is None until the end.
 
-    Every evaluation of a run uses the same random batches; their seeds differ from training's.
+    The losses are those of an Eval event, by name. `config`: a TrainConfig. Every evaluation of a
+    run uses the same random batches; their seeds differ from training's.
     """
-    return {
-        "train_loss": estimate_loss(model, train_ids, config, fold_in(config.seed, TRAIN_ESTIMATE)),
-        "val_loss": full_loss(model, val_ids),
-        "val_estimate": estimate_loss(model, val_ids, config, fold_in(config.seed, VAL_ESTIMATE)),
+    n, T = config.eval_iters, model.config.block_size
+    total, done, losses = 2 * n * config.batch_size * T + len(val_ids), 0, {}
+    parts = {
+        "train_loss": estimate(model, train_ids, config, fold_in(config.seed, TRAIN_ESTIMATE)),
+        "val_loss": whole(model, val_ids),
+        "val_estimate": estimate(model, val_ids, config, fold_in(config.seed, VAL_ESTIMATE)),
     }
+    for name, batches in parts.items():
+        summed, chars = 0.0, 0
+        for loss, count in batches:
+            summed, chars, done = summed + loss * count, chars + count, done + count
+            yield done, total, None
+        losses[name] = summed / chars
+    yield total, total, losses
 
 
-@torch.no_grad()
-def estimate_loss(model, ids, config, seed):
-    """Return the lecture's estimate, the mean over `config.eval_iters` random batches of `ids`."""
-    n, T = config.eval_iters, min(model.config.block_size, len(ids) - 1)
-    batches = (batch(ids, config.batch_size, T, seed, i) for i in range(n))
-    return sum(cross_entropy(model, x, y).item() for x, y in batches) / n
+def estimate(model, ids, config, seed):
+    """Yield (loss, characters) of `config.eval_iters` random batches of `ids`, as the lecture."""
+    T = min(model.config.block_size, len(ids) - 1)
+    for i in range(config.eval_iters):
+        x, y = batch(ids, config.batch_size, T, seed, i)
+        yield cross_entropy(model, x, y).item(), y.numel()
+
+
+def whole(model, ids):
+    """Yield (loss, characters) of all `ids` (N,) but the first, in windows without overlap."""
+    T = model.config.block_size
+    for x, y in windows(ids, T, max(1, CHARS // T)):
+        yield cross_entropy(model, x, y).item(), y.numel()
 
 
 @torch.no_grad()
 def full_loss(model, ids):
-    """Return the mean loss over all `ids` (N,) but the first, in windows without overlap."""
-    T, total = model.config.block_size, 0.0
-    for x, y in windows(ids, T, max(1, CHARS // T)):
-        total += cross_entropy(model, x, y).item() * y.numel()
-    return total / (len(ids) - 1)
+    """Return the mean loss over all `ids` (N,) but the first."""
+    return sum(loss * count for loss, count in whole(model, ids)) / (len(ids) - 1)

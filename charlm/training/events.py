@@ -35,6 +35,17 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Evaluating:
+    """Progress of an evaluation: the characters done, of all. It is shown and not logged."""
+
+    event: ClassVar[str] = "evaluating"
+    step: int
+    time: float
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Eval:
     """Losses in nats per character.
 

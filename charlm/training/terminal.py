@@ -1,12 +1,13 @@
 """The events of a run on the terminal: a progress bar and lines."""
 
-import os
 import sys
 import textwrap
+import time
 
 from tqdm import tqdm
 
 PLAIN_LINES = 20  # progress lines of a run whose output is not a terminal
+PLAIN_SECONDS = 10  # between progress lines of an evaluation there
 
 
 class TerminalProgress:
@@ -25,6 +26,7 @@ class TerminalProgress:
             disable=not sys.stderr.isatty(),
         )
         self.first = self.trainer.step, self.trainer.elapsed
+        self.shown = time.monotonic()  # when the progress of an evaluation was printed last
         return self
 
     def __exit__(self, *_):
@@ -55,7 +57,16 @@ class TerminalProgress:
                 f" {event.chars_per_second:,.0f} characters/s, {tqdm.format_interval(left)} left"
             )
 
+    def show_evaluating(self, event):
+        part = f"evaluating, {event.done / event.total:.0%}"
+        if not self.bar.disable:
+            self.bar.set_description(part)
+        elif time.monotonic() - self.shown > PLAIN_SECONDS:
+            self.shown = time.monotonic()
+            self.print_line(f"step {event.step}: {part}")
+
     def show_eval(self, event):
+        self.bar.set_description("training")
         self.print_line(
             f"step {event.step}: train loss {event.train_loss:.4f}, val loss {event.val_loss:.4f}"
         )
@@ -76,9 +87,5 @@ class TerminalProgress:
             self.print_line(f"continue with: python train.py --resume --name {self.directory.name}")
 
     def print_line(self, line):
-        try:
-            self.bar.write(line)
-            sys.stdout.flush()
-        except BrokenPipeError:  # the reader has closed the pipe, as `| head` does: save and end
-            self.trainer.stop()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        self.bar.write(line)
+        sys.stdout.flush()

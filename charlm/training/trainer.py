@@ -18,10 +18,10 @@ from charlm.data.baselines import baselines
 from charlm.data.batches import batch
 from charlm.rng import DROPOUT, random_seeds
 from charlm.rounding import rounding
-from charlm.training.compilation import compile_blocks, should_compile
+from charlm.training.compilation import compile_blocks, eager_stance, should_compile
 from charlm.training.distributed import World
 from charlm.training.evaluation import cross_entropy, evaluate
-from charlm.training.events import End, Eval, Save, Start, Step
+from charlm.training.events import End, Eval, Evaluating, Save, Start, Step
 from charlm.training.optim import make_optimizers, set_learning_rates, update_average
 from charlm.training.precision import autocast, choose_precision
 from charlm.training.state import TrainerState, capture, restore
@@ -61,6 +61,7 @@ class Trainer:
         self.stop_requested, self.stop_reason = False, ""  # in this process
         self.stopping = False  # True once all processes know of a request
         self.compile_stance, self.notes = None, []  # see torch.compiler.set_stance
+        self.compiling = False
         self.evaluated = False  # at this step
         if start is not None:
             self._restore(start)
@@ -75,13 +76,17 @@ class Trainer:
         while True:
             due = self.step % self.config.eval_interval == 0 or self.step == self.config.steps
             if due and not self.evaluated and self.world.rank == 0:
-                losses = self.evaluate()
-                if not all(map(math.isfinite, losses.values())):
+                losses = yield from self._evaluation()
+                if losses and not all(map(math.isfinite, losses.values())):
                     yield self._divergence_event()
                     return
-                self.evaluated = True
-                yield self._event(Eval, **losses)
-                yield self._event(Save)
+                if losses:
+                    self.evaluated = True
+                    yield self._event(Eval, **losses)
+                    yield self._event(Save)
+                elif self.stopping:
+                    yield from self._stop(saved=False)
+                    return
             if self.step == self.config.steps:
                 yield self._event(End, reason="finished")
                 return
@@ -115,15 +120,33 @@ class Trainer:
         return self._event(End, reason="failed", message=message)
 
     def evaluate(self):
-        """Return the losses of an Eval event, those of `eval_model`."""
+        """Yield (characters done, of all, losses): see `evaluation.evaluate`."""
         model = self._update_eval_model()
-        with autocast(self.precision, self.device):
-            return evaluate(model, self.train_ids, self.val_ids, self.config)
+        parts = evaluate(model, self.train_ids, self.val_ids, self.config)
+        while True:
+            with autocast(self.precision, self.device):
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
 
     @property
     def elapsed(self):
         """Seconds of training, those before a resumption included."""
         return time.monotonic() - self.start_time
+
+    def _evaluation(self):
+        """Yield an Evaluating event a second; return the losses, or None if the run shall stop."""
+        # with several processes, the others wait for the next step, unless this was the last one
+        can_stop, shown = self.world.size == 1 or self.step < self.config.steps, time.monotonic()
+        for done, total, losses in self.evaluate():
+            if losses:
+                return losses
+            if self.stop_requested and can_stop:
+                return None
+            if time.monotonic() - shown > 1:
+                shown = time.monotonic()
+                yield self._event(Evaluating, done=done, total=total)
 
     def _train_step(self):
         """Take an optimizer step; return the loss of its batch and the learning rate."""
@@ -199,9 +222,15 @@ class Trainer:
             self.config, self.model, self.device
         ):
             return
-        self.compile_stance = "default"
-        if failure := compile_blocks(self.model, lambda: self._batch_loss(self.step)):
-            self.compile_stance = "force_eager"
+        self.compile_stance, self.compiling = "default", self.world.size == 1
+        try:
+            failure = compile_blocks(self.model, lambda: self._batch_loss(self.step))
+        except KeyboardInterrupt:  # see signals.request_stop
+            failure = "the run was stopped while it was being compiled"
+        finally:
+            self.compiling = False
+        if failure:
+            self.compile_stance = eager_stance()
             self.notes.append(failure)
 
     def _compiled(self):
