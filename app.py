@@ -5,12 +5,13 @@ import os
 import sys
 from pathlib import Path
 
+from charlm.console import protect_output
 from charlm.errors import CharlmError
 from charlm.hub.client import HubError
 from charlm.hub.pull import disable_telemetry
 from charlm.hub.space import deploy
 from charlm.runs.paths import checkpoints_directory
-from charlm.serving.clients import trust_proxies
+from charlm.serving.clients import keep_loopback_direct, trust_proxies
 from charlm.serving.limits import Limits
 from charlm.ui import build, launch_arguments
 
@@ -19,9 +20,11 @@ HERE = Path(__file__).parent
 
 def main():
     """Serve the page until stopped, or deploy it; returns the exit status."""
+    protect_output()
     args = parse_arguments()
     disable_telemetry()
     trust_proxies()
+    keep_loopback_direct()
     try:
         if args.deploy is not None:
             print(f"deployed to {deploy(HERE, args.deploy, args.model, args.private)}")

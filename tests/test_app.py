@@ -2,11 +2,16 @@
 
 import json
 import math
+import os
+import shlex
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from gradio_client import Client
@@ -181,3 +186,44 @@ def test_without_a_model_the_error_says_how_to_train_one(tmp_path):
     assert done.returncode == 2
     assert "train one with train.py" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+ODD_STARTS = {
+    "a proxy for everything": ({"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}, ""),
+    "a proxy and a host that goes around it": (
+        {"http_proxy": "http://127.0.0.1:9", "no_proxy": "example.org"},
+        "",
+    ),
+    "output that is closed": ({}, ">&- 2>&-"),
+    "output to a full disk": ({}, ">/dev/full 2>&1"),
+}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("start", ODD_STARTS)
+def test_the_page_is_served(start, trained):
+    variables, output = ODD_STARTS[start]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    places = {"CHARLM_CHECKPOINTS": str(trained), "GRADIO_SERVER_PORT": port}
+    script = f"exec {shlex.quote(sys.executable)} app.py {output}"
+    env = os.environ | places | {"NO_PROXY": ""} | variables
+    server = subprocess.Popen(["bash", "-c", script], cwd=REPOSITORY, env=env)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        give_up = time.monotonic() + 60
+        while True:
+            try:
+                answer = direct.open(f"http://127.0.0.1:{port}/", timeout=5)
+                break
+            except OSError:
+                assert server.poll() is None, "the app ended"
+                assert time.monotonic() < give_up
+                time.sleep(0.2)
+        assert answer.status == 200
+        time.sleep(1)  # Gradio requests its own page once it is served
+        assert server.poll() is None
+    finally:
+        server.kill()
+        server.wait()
