@@ -26,9 +26,9 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
 
 @pytest.fixture
 def refuse(monkeypatch, capsys):
-    """A function that makes a call of the system fail with an error number, whatever its arguments.
+    """A function that makes a system call fail with an error number.
 
-    Returns another one, which returns the warnings printed since.
+    It returns a function that returns the warnings printed since.
     """
 
     def refuse(module, name, number):

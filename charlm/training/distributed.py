@@ -68,8 +68,8 @@ def join():
     missing = [name for name in NEEDED if not os.environ.get(name, "").strip()]
     if size in ("", "0", "1") or missing:
         given = size not in ("", "0", "1")
-        note = f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set: this is not torchrun's"
-        yield World(), f"{note}, so one process trains" if given else ""
+        note = f"WORLD_SIZE is {size} without {', '.join(missing)}, so this process trains alone"
+        yield World(), note if given else ""
         return
     try:
         dist.init_process_group("gloo")

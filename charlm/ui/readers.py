@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 from charlm.serving.asgi import HTTP_PREFIX, refuse, route_of
 
 READ_WITHIN = 30  # seconds in which somebody must begin to read an answer
-MAX_UNREAD = 10_000_000  # bytes as JSON of a client's answers that nobody reads yet
+MAX_UNREAD = 10_000_000  # bytes of JSON: the unread answers kept for one client
 CALL = re.compile(rf"{HTTP_PREFIX}/call/(?:v2/)?[^/]+/([^/]+)")
 
 
@@ -35,7 +35,7 @@ class Readers:
         return not self._reading[session]
 
     def expect(self, session, client, answer):
-        """Note an answer to an event of a session; drop a client's oldest that nobody reads."""
+        """Record an answer that waits for its reader; drop the client's oldest beyond MAX_UNREAD."""
         if not self.is_absent(session):
             return
         if session not in self._unread:

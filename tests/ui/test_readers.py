@@ -1,4 +1,4 @@
-"""What is kept for sessions whose answers nobody reads yet."""
+"""Unread answers: which are kept, and which are dropped."""
 
 import asyncio
 
