@@ -35,7 +35,7 @@ class Readers:
         return not self._reading[session]
 
     def expect(self, session, client, answer):
-        """Record an answer that waits for its reader; drop the client's oldest beyond MAX_UNREAD."""
+        """Record an unread answer; drop the client's oldest ones beyond MAX_UNREAD."""
         if not self.is_absent(session):
             return
         if session not in self._unread:
