@@ -50,7 +50,10 @@ def scale(logits, temperature):
     best = logits.argmax(dim=-1, keepdim=True)
     greedy = torch.full_like(logits, -torch.inf).scatter(-1, best, 0.0)
     # relative to the maximum, so that a tiny temperature cannot overflow
-    scaled = (logits - logits.gather(-1, best)) / temperature.clamp(min=1e-6)
+    below = logits - logits.gather(-1, best)
+    scaled = below / temperature.clamp(min=1e-6)
+    # a difference that underflows would make another character as likely as the likeliest
+    scaled = torch.where(below < 0, scaled.clamp(max=-torch.finfo(scaled.dtype).tiny), scaled)
     return torch.where(temperature > 0, scaled, greedy)
 
 
@@ -70,10 +73,12 @@ def keep_top_p(logits, p):
     if is_off(p):
         return logits
     p = torch.as_tensor(p)
-    ordered = logits.softmax(dim=-1).sort(dim=-1, descending=True)
-    before = ordered.values.cumsum(dim=-1) - ordered.values  # the mass of likelier characters
+    # by logit, since different logits may have equal probabilities after rounding
+    indices = logits.sort(dim=-1, descending=True, stable=True).indices
+    ordered = logits.softmax(dim=-1).gather(-1, indices)
+    before = ordered.cumsum(dim=-1) - ordered  # the mass of likelier characters
     reached = before >= p  # never true of the likeliest, for p > 0
-    dropped = torch.zeros_like(reached).scatter(-1, ordered.indices, reached & (p > 0) & (p < 1))
+    dropped = torch.zeros_like(reached).scatter(-1, indices, reached & (p > 0) & (p < 1))
     return logits.masked_fill(dropped, -torch.inf)
 
 

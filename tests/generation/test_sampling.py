@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charlm.config import SampleConfig
@@ -67,6 +67,8 @@ def test_every_temperature_gives_a_distribution(temperature):
     top_p=st.floats(0, 1),
     min_p=st.floats(0, 1),
 )
+@example([-3.5441257533047665e-33, 0.0], 1.0, 0, 0.5, 0.0)  # as likely after rounding
+@example([-1e-45, 0.0], 5.0, 0, 0.5, 0.0)  # divided by the temperature, equal
 def test_all_settings_together_always_leave_the_likeliest(logits, temperature, top_k, top_p, min_p):
     config = SampleConfig(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     p = distribution(torch.tensor([logits]), config)[0]
