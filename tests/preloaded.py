@@ -13,21 +13,28 @@ import gc
 import importlib
 import json
 import os
+import random
 import runpy
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# what charlm, gradio and huggingface_hub import, but for modules that read the environment then
 PRELOADED = """
     torch torch._dynamo torch.distributed safetensors.torch numpy tqdm tqdm.auto
-    pandas PIL.Image jinja2 orjson yaml httpx pydantic fastapi starlette uvicorn
+    pandas PIL.Image jinja2 orjson yaml httpx pydantic fastapi starlette uvicorn fsspec
+    mcp.server huggingface_hub.hf_api gradio gradio.mcp
 """
+# packages that read the environment when they are imported, and the beginnings of what they read;
+# they are imported again where that differs
+READING = {"huggingface_hub", "gradio", "gradio_client", "safehttpx"}
+READ = ("HF_", "HUGGING", "GRADIO_", "XDG_", "HOME", "SSL", "DO_NOT_TRACK", "DISABLE_TELEMETRY")
+PORT = "GRADIO_SERVER_PORT"
 POLL_SECONDS = 0.01
 MAX_REQUEST = 2**20  # bytes
 MAX_COMMAND = 4096  # bytes of a command line
@@ -112,7 +119,8 @@ class Process:
 
     def send_signal(self, number):
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it ended, and was not reported yet
+                os.kill(self.pid, number)
 
     def terminate(self):
         self.send_signal(signal.SIGTERM)
@@ -217,8 +225,14 @@ def become(request, descriptors):
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    if variables_read(os.environ) != variables_read(request["env"]):
+        for module in [name for name in sys.modules if name.split(".")[0] in READING]:
+            del sys.modules[module]
     os.environ.clear()
     os.environ.update(request["env"])
+    random.seed()  # else all copies had the same random numbers
+    if "gradio.http_server" in sys.modules:
+        importlib.reload(sys.modules["gradio.http_server"])  # it reads PORT
     os.chdir(request["cwd"])
     _, *sys.argv = request["command"]
     directory = "" if sys.argv[0] == "-c" else str(Path(sys.argv[0]).resolve().parent)
@@ -229,12 +243,32 @@ def become(request, descriptors):
         import sitecustomize  # noqa: F401
 
 
+def variables_read(environment):
+    """Return the part of an environment that READING reads."""
+    return {k: v for k, v in environment.items() if k.startswith(READ) and k != PORT}
+
+
 def execute():
     """Run the script, or the code after `-c`, that this process's arguments name."""
     if sys.argv[0] == "-c":
         exec(sys.argv.pop(1), {"__name__": "__main__"})
     else:
         runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def exit_at_once(code):
+    """End as sys.exit(code) does, without deleting every object, which takes 0.3 s.
+
+    Return instead if that might change what the process prints or its status.
+    """
+    if code is not None and type(code) is not int:
+        return
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
 
 
 def set_command_line(command):
@@ -250,4 +284,9 @@ if __name__ == "__main__":
         importlib.import_module(module)
     gc.freeze()  # collections in the copies would write to every page of these objects
     become(*serve(sys.argv[1]))
-    execute()
+    try:
+        execute()
+    except SystemExit as exit:
+        exit_at_once(exit.code)
+        raise
+    exit_at_once(None)

@@ -1,5 +1,6 @@
 """A Space, deployed to the loopback Hub and then served as Hugging Face serves it."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -16,6 +17,8 @@ import preloaded
 import pytest
 from browser import paste, visitor
 from gradio_client import Client
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from playwright.sync_api import expect
 from programs import REPOSITORY, App
 from small_models import make_text
@@ -128,9 +131,29 @@ def works_for_nobody(python):
         return False
 
 
+def installed_requirements(requirement, found):
+    """Add to `found` the name of a requirement that is installed here, and those it needs."""
+    requirement = Requirement(requirement)
+    name = canonicalize_name(requirement.name)
+    for extra in ("", *requirement.extras):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            needed = importlib.metadata.requires(name) or []
+            new = (name, extra) not in found
+            found.add((name, extra))
+            for line in needed if new else ():
+                marker = Requirement(line).marker
+                if marker is None or marker.evaluate({"extra": extra}):
+                    installed_requirements(line, found)
+    return found
+
+
 def link_installed(site):
-    """Put the largest packages of this environment into another one, so that pip need not."""
-    for name in ("torch", "sympy", "numpy", "pandas", "gradio", "networkx", "pillow"):
+    """Put what charlm needs from this environment into another one, so that pip need not."""
+    found = set()
+    for line in (REPOSITORY / "requirements.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            installed_requirements(line.partition("#")[0], found)
+    for name in {name for name, _ in found}:
         files = [file for file in importlib.metadata.files(name) if ".." not in file.parts]
         here = files[0].locate().parents[len(files[0].parts) - 1]
         compiled = [importlib.util.cache_from_source(str(f)) for f in files if f.suffix == ".py"]
