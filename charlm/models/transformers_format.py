@@ -14,11 +14,13 @@ import torch.nn.functional as F
 
 from charlm.errors import CharlmError
 
-GATE = 2.0**12  # |silu(GATE u) u / GATE - relu(u)^2| < 1 / GATE^2; division by it is exact
+# |silu(GATE u) u / GATE - relu(u)^2| < 0.5 / GATE^2. Larger ones leave float16's range, and
+# multiplication by a power of two is exact
+GATE = 2.0**8
+OLD_GATE = 2.0**12  # of exports that divided by it in w2
 LFM2 = {  # charlm's names in a block: LFM2's
     "norm_1.weight": "operator_norm.weight",
     "norm_2.weight": "ffn_norm.weight",
-    "feed_forward.up.weight": "feed_forward.w3.weight",
     "feed_forward.down.weight": "feed_forward.w2.weight",
     "mixer.query.weight": "self_attn.q_proj.weight",
     "mixer.key.weight": "self_attn.k_proj.weight",
@@ -112,9 +114,9 @@ def to_lfm2(config, ours):
         block, there = f"blocks.{layer}.", f"model.layers.{layer}."
         for name, new in lfm2_names(config, layer).items():
             theirs[there + new] = ours[block + name]
-        up, down = ours[block + "feed_forward.up.weight"], there + "feed_forward.w2.weight"
+        up = ours[block + "feed_forward.up.weight"]
         theirs[there + "feed_forward.w1.weight"] = up * GATE
-        theirs[down] = theirs[down] / GATE
+        theirs[there + "feed_forward.w3.weight"] = up / GATE
         if not config.attends(layer):
             theirs[there + "conv.in_proj.weight"] = torch.cat([ours[block + name] for name in CONV])
     return replace(config, embd_norm=False), lfm2_fields(config), theirs
@@ -130,7 +132,12 @@ def from_lfm2(config, theirs):
         block, there = f"blocks.{layer}.", f"model.layers.{layer}."
         for name, new in lfm2_names(config, layer).items():
             ours[block + name] = theirs[there + new]
-        ours[block + "feed_forward.down.weight"] = ours[block + "feed_forward.down.weight"] * GATE
+        gate, up = (theirs[there + f"feed_forward.{name}.weight"] for name in ("w1", "w3"))
+        if gate.equal(up * OLD_GATE):
+            ours[block + "feed_forward.down.weight"] *= OLD_GATE
+        else:
+            up = up * GATE
+        ours[block + "feed_forward.up.weight"] = up
         if not config.attends(layer):
             gates = theirs[there + "conv.in_proj.weight"].chunk(3)
             ours |= {block + name: gate for name, gate in zip(CONV, gates, strict=True)}
