@@ -17,10 +17,11 @@ from charlm.models.checkpoint import (
     TOKENIZER_CONFIG,
     WEIGHTS,
     load_description,
+    load_tokenizer,
     read_tensors,
 )
 from charlm.models.transformers_format import ConvertError, to_transformers
-from charlm.runs.card import CARD_FILE, repo_card
+from charlm.runs.card import CARD_FILE, example_prompt, repo_card
 from charlm.runs.log import LOG_FILE, read_events
 
 RETRY_WAITS = (10, 30, 60, 120)  # seconds between the attempts of a push
@@ -71,5 +72,6 @@ def export_model(directory, folder, repo_id):
     safetensors.torch.save_file(tensors, folder / WEIGHTS, {"format": "pt"})
     for name in (TOKENIZER, TOKENIZER_CONFIG, LOG_FILE):
         shutil.copyfile(directory / name, folder / name)
-    card = repo_card(repo_id, description, parameters, events, reason)
+    prompt = example_prompt(load_tokenizer(directory))
+    card = repo_card(repo_id, description, parameters, events, prompt, reason)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")

@@ -7,7 +7,7 @@ from charlm.config import notes_of
 from charlm.data.baselines import reference_losses
 from charlm.data.corpus import SHA256
 from charlm.files import write_atomically
-from charlm.models.checkpoint import count_parameters, load_description
+from charlm.models.checkpoint import count_parameters, load_description, load_tokenizer
 from charlm.runs.log import LOG_FILE, read_events
 
 CARD_FILE = "README.md"
@@ -27,28 +27,40 @@ def write_card(directory, name=None):
     """
     events = read_events(directory)[0] if (directory / LOG_FILE).exists() else []
     description, parameters = load_description(directory), count_parameters(directory)
-    text = local_card(name or directory.name, description, parameters, events)
+    prompt = example_prompt(load_tokenizer(directory))
+    text = local_card(name or directory.name, description, parameters, events, prompt)
     write_atomically(directory / CARD_FILE, text.encode("utf-8", "replace"))
 
 
-def local_card(name, description, parameters, events):
-    """Return the card of a model directory called `name`. `events`: those of its run.jsonl."""
-    usage = f"""{load_with_charlm(f"checkpoints/{name}")}
+def example_prompt(tokenizer):
+    """Return a prompt in a model's own characters: "The ", or its first letter."""
+    letters = filter(str.isalpha, tokenizer.chars)
+    known = set("The ") <= set(tokenizer.chars)
+    return "The " if known else next(letters, tokenizer.start_char)
+
+
+def local_card(name, description, parameters, events, prompt):
+    """Return the card of a model directory called `name`.
+
+    `events`: those of its run.jsonl. `prompt`: an example.
+    """
+    usage = f"""{load_with_charlm(f"checkpoints/{name}", prompt)}
 
 `python train.py --resume --name {name} --push` pushes it to the Hugging Face Hub."""
     return card(name, "charlm", usage, description, parameters, events)
 
 
-def repo_card(repo_id, description, parameters, events, unknown_to_transformers=""):
-    """Return the card of a Hub repository, "user/name". `events`: those of its run.jsonl.
+def repo_card(repo_id, description, parameters, events, prompt, unknown_to_transformers=""):
+    """Return the card of a Hub repository, "user/name".
 
-    `unknown_to_transformers`: why transformers cannot load the model; "" if it can.
+    `events`: those of its run.jsonl. `prompt`: an example. `unknown_to_transformers`: why
+    transformers cannot load the model; "" if it can.
     """
-    usage = load_with_charlm(repo_id)
+    usage = load_with_charlm(repo_id, prompt)
     if unknown_to_transformers:
         usage += f"\n\ntransformers cannot load it: {unknown_to_transformers}."
     else:
-        usage += "\n\n" + load_with_transformers(repo_id, description.model.block_size)
+        usage += "\n\n" + load_with_transformers(repo_id, prompt, description.model.block_size)
     library = "charlm" if unknown_to_transformers else "transformers"
     return card(repo_id.split("/")[-1], library, usage, description, parameters, events)
 
@@ -122,7 +134,7 @@ def sample(events):
     return "## Sample\n\n" + textwrap.indent(texts[-1].strip("\n"), "    ")
 
 
-def load_with_charlm(source):
+def load_with_charlm(source, prompt):
     return f"""## Load it
 
 With charlm:
@@ -130,17 +142,24 @@ With charlm:
     import charlm
 
     model, tokenizer = charlm.load("{source}")
-    print(charlm.generate(model, tokenizer, "The ", max_new_chars=300))"""
+    print(charlm.generate(model, tokenizer, {quoted(prompt)}, max_new_chars=300))"""
 
 
-def load_with_transformers(repo_id, block_size):
-    most = min(200, block_size - len("The "))  # transformers does not drop the oldest characters
+def quoted(prompt):
+    """Return a string literal for a prompt."""
+    return json.dumps(prompt, ensure_ascii=False)
+
+
+def load_with_transformers(repo_id, prompt, block_size):
+    prompt = prompt[: max(1, block_size - 1)]
+    # transformers does not drop the oldest characters
+    most = max(1, min(200, block_size - len(prompt)))
     return f"""With transformers, without remote code, as far as its context reaches:
 
     from transformers import pipeline
 
     generate = pipeline("text-generation", "{repo_id}")
-    outputs = generate("The ", max_new_tokens={most}, do_sample=True, temperature=0.8)
+    outputs = generate({quoted(prompt)}, max_new_tokens={most}, do_sample=True, temperature=0.8)
     print(outputs[0]["generated_text"])"""
 
 

@@ -39,12 +39,12 @@ def test_a_save_updates_the_losses(trained):
 def test_a_repository_s_card_names_it_and_says_how_transformers_loads_it(trained):
     directory = trained / "small-gpt"
     description, events = load_description(directory), read_events(directory)[0]
-    card = ModelCard(repo_card("ann/mine", description, 1234, events))
+    card = ModelCard(repo_card("ann/mine", description, 1234, events, "The "))
     assert (card.data.library_name, card.data.model_name) == ("transformers", "mine")
     assert 'charlm.load("ann/mine")' in card.text
     assert 'pipeline("text-generation", "ann/mine")' in card.text
     assert "1,234 parameters" in card.text
-    card = ModelCard(repo_card("ann/mine", description, 1234, events, "it is a table"))
+    card = ModelCard(repo_card("ann/mine", description, 1234, events, "The ", "it is a table"))
     assert card.data.library_name == "charlm"
     assert "transformers cannot load it: it is a table." in card.text
 
@@ -54,7 +54,7 @@ def test_the_metadata_may_contain_any_name(trained, name):
     directory = trained / "small-gpt"
     description, events = load_description(directory), read_events(directory)[0]
     description.data["name"] = name
-    (result,) = ModelCard(repo_card("ann/mine", description, 1, events)).data.eval_results
+    (result,) = ModelCard(repo_card("ann/mine", description, 1, events, "The ")).data.eval_results
     assert result.dataset_name == name
 
 
