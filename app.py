@@ -10,7 +10,7 @@ from charlm.errors import CharlmError
 from charlm.hub.client import HubError
 from charlm.hub.pull import disable_telemetry
 from charlm.hub.space import deploy
-from charlm.runs.paths import checkpoints_directory
+from charlm.paths import checkpoints_directory
 from charlm.serving.clients import keep_loopback_direct, trust_proxies
 from charlm.serving.limits import Limits
 from charlm.ui import build, launch_arguments
@@ -35,8 +35,6 @@ def main():
     except CharlmError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 1 if isinstance(error, HubError) else 2
-    if checkpoints != HERE / "checkpoints":
-        print(f"runs are kept in {checkpoints}", flush=True)
     page.launch(share=args.share or None, **launch_arguments(page, limits))
     return 0
 

@@ -20,12 +20,12 @@ from charlm.errors import CharlmError, explain_os_error
 from charlm.hub.background_push import BackgroundPusher
 from charlm.hub.client import HubError, check_login
 from charlm.hub.publish import publish
-from charlm.presets import PRESETS
+from charlm.paths import checkpoints_directory
+from charlm.presets import DEFAULT_PRESET, PRESETS
 from charlm.runs.directory import save_run
 from charlm.runs.failure import explain_failure
 from charlm.runs.flags import add_option_flags, minutes, not_empty
 from charlm.runs.log import RunLog
-from charlm.runs.paths import checkpoints_directory
 from charlm.runs.setup import find_run, is_over, new_run, resume_run
 from charlm.runs.worker import run_worker
 from charlm.training.distributed import ProcessLost, join
@@ -53,6 +53,11 @@ def main():
         return 1 if isinstance(error, HubError) else 2
     except OSError as error:
         print(f"train.py: {explain_os_error(error)}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not (message := explain_failure(error)):
+            raise
+        print(f"train.py: {message}", file=sys.stderr)
         return 1
 
 
@@ -125,7 +130,8 @@ def parse_arguments():
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--preset", choices=PRESETS, default="fast", help="model and training (default: fast)")
+    preset_help = f"model and training (default: {DEFAULT_PRESET})"
+    add("--preset", choices=PRESETS, help=preset_help)
     name_help = "directory in checkpoints/ (default: the preset's name, numbered if taken)"
     add("--name", type=not_empty, help=name_help)
     data_help = "UTF-8 text to train on (default: $CHARLM_DATA, else Tiny Shakespeare)"

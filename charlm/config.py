@@ -4,11 +4,16 @@
 from these descriptions.
 """
 
+import contextlib
 import dataclasses
 import math
+import numbers
 from dataclasses import dataclass, field
 
 from charlm.errors import CharlmError, quote
+
+MAX_SEED = 2**63 - 1
+MOST = {int: 10**9, float: 1e30}  # the bounds of an option that declares none of its own
 
 
 class ConfigError(CharlmError, ValueError):
@@ -19,9 +24,11 @@ class ConfigError(CharlmError, ValueError):
         self.option = option
 
 
-def option(default, note, choices=None):
-    """Declare a dataclass field with its description and, optionally, its allowed values."""
-    return field(default=default, metadata={"note": note, "choices": choices})
+def option(default, note, choices=None, least=0, most=None):
+    """Declare a dataclass field with its description and its allowed values or bounds."""
+    most = MOST.get(type(default)) if most is None else most
+    metadata = {"note": note, "choices": choices, "least": least, "most": most}
+    return field(default=default, metadata=metadata)
 
 
 def names_of(config_class):
@@ -45,29 +52,39 @@ def require(holds, field_name, given, allowed):
         raise ConfigError(f"{field_name} is {quote(given)}; it must be {allowed}", field_name)
 
 
+def convert(value, wanted):
+    """Return a number as `wanted`, int or float, if it is exactly that; others unchanged.
+
+    Scalars of numpy and torch are numbers, too. Booleans are not.
+    """
+    with contextlib.suppress(Exception):  # foreign objects raise anything
+        value = value.item() if hasattr(value, "item") else value
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if number and wanted in MOST and wanted(value) == value:
+            return wanted(value)
+    return value
+
+
 class Checked:
-    """A dataclass that checks its values against types and choices; subclasses add bounds."""
+    """A dataclass that checks its values against the types and bounds that `option` declares."""
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if f.type is float and type(value) is int and abs(value) < 2**53:
-                object.__setattr__(self, f.name, value := float(value))
+            value = convert(getattr(self, f.name), f.type)
+            object.__setattr__(self, f.name, value)
             require(type(value) is f.type, f.name, value, f"of type {f.type.__name__}")
             if f.type is float:
                 require(math.isfinite(value), f.name, value, "a finite number")
-            if choices := f.metadata.get("choices"):
+            if f.type in MOST:
+                least, most = f.metadata["least"], f.metadata["most"]
+                require(value >= least, f.name, value, f"{least} or more")
+                require(value <= most, f.name, value, f"at most {most:,}")
+            if choices := f.metadata["choices"]:
                 require(value in choices, f.name, value, "one of " + ", ".join(choices))
         self.check()
 
     def check(self):
-        """Check the bounds that types and choices cannot express. Raises ConfigError."""
-
-    def at_least(self, smallest, *names):
-        for name in names:
-            require(
-                getattr(self, name) >= smallest, name, getattr(self, name), f"{smallest} or more"
-            )
+        """Check what types and bounds cannot express. Raises ConfigError."""
 
     def fraction(self, *names):
         for name in names:
@@ -79,20 +96,23 @@ class Checked:
 class BigramConfig(Checked):
     """The model without attention: a table whose size is that of the vocabulary."""
 
-    vocab_size: int = option(65, "number of distinct characters; taken from the text")
-    block_size: int = option(8, "characters in a training window, and the context of a GPT")
-
-    def check(self):
-        self.at_least(1, "vocab_size", "block_size")
+    vocab_size: int = option(
+        65, "number of distinct characters; taken from the text", least=1, most=0x110000
+    )
+    block_size: int = option(
+        8, "characters in a training window, and the context of a GPT", least=1, most=2**16
+    )
 
 
 @dataclass(frozen=True)
 class GPTConfig(BigramConfig):
     """A GPT. The defaults are today's network; the preset `gpt` is the lecture's."""
 
-    n_layer: int = option(4, "transformer blocks, one after the other")
-    n_head: int = option(4, "attention heads in each block that attends")
-    n_embd: int = option(128, "width of the residual stream; divisible by n_head")
+    n_layer: int = option(4, "transformer blocks, one after the other", least=1, most=2**10)
+    n_head: int = option(4, "attention heads in each block that attends", least=1)
+    n_embd: int = option(
+        128, "width of the residual stream; divisible by n_head", least=1, most=2**16
+    )
     dropout: float = option(0.0, "fraction of activations zeroed at random while training")
     position: str = option(
         "rotary", "how the network knows the order of characters", ("learned", "rotary")
@@ -104,9 +124,13 @@ class GPTConfig(BigramConfig):
     )
     bias: bool = option(False, "biases in the linear layers where the lecture has them")
     attention_every: int = option(
-        1, "one block in this many attends, the others convolve; more than n_layer: none attends"
+        1,
+        "one block in this many attends, the others convolve; more than n_layer: none attends",
+        least=1,
     )
-    conv_size: int = option(4, "latest characters that a block without attention sees")
+    conv_size: int = option(
+        4, "latest characters that a block without attention sees", least=1, most=2**16
+    )
     embd_norm: bool = option(True, "normalise each character's embedding before the first block")
     out_norm: bool = option(True, "normalise the residual stream before the output layer")
     zero_init: bool = option(
@@ -118,8 +142,6 @@ class GPTConfig(BigramConfig):
         return (layer + 1) % self.attention_every == 0
 
     def check(self):
-        super().check()
-        self.at_least(1, "n_layer", "n_head", "n_embd", "attention_every", "conv_size")
         self.fraction("dropout")
         require(
             self.n_embd % self.n_head == 0,
@@ -138,9 +160,9 @@ class GPTConfig(BigramConfig):
 class TrainConfig(Checked):
     """The settings of a run. Together with the model's config and the text, they determine it."""
 
-    steps: int = option(600, "optimizer steps")
-    batch_size: int = option(32, "windows of block_size characters in a step")
-    seed: int = option(1337, "all randomness of a run follows from it")
+    steps: int = option(600, "optimizer steps", least=1)
+    batch_size: int = option(32, "windows of block_size characters in a step", least=1)
+    seed: int = option(1337, "all randomness of a run follows from it", most=MAX_SEED)
     order: str = option(
         "random",
         "draw windows at random, or in epochs: each once, in a new order, before any comes again",
@@ -153,7 +175,7 @@ class TrainConfig(Checked):
     )
     learning_rate: float = option(3e-3, "AdamW's peak learning rate")
     muon_learning_rate: float = option(0.02, "Muon's peak learning rate")
-    weight_decay: float = option(0.0, "decoupled weight decay of matrices")
+    weight_decay: float = option(0.0, "decoupled weight decay of matrices", most=1e6)
     beta1: float = option(0.9, "AdamW's decay of the gradient's mean")
     beta2: float = option(0.99, "AdamW's decay of the gradient's square")
     muon_momentum: float = option(0.95, "Muon's momentum (Nesterov)")
@@ -174,19 +196,17 @@ class TrainConfig(Checked):
         "torch.compile the blocks; auto compiles in runs of 100 steps or more",
         ("auto", "on", "off"),
     )
-    eval_interval: int = option(200, "steps between evaluations, each with a sample and a save")
-    eval_iters: int = option(20, "random batches that estimate a loss")
-    log_interval: int = option(10, "steps between lines of the run's log")
+    eval_interval: int = option(
+        200, "steps between evaluations, each with a sample and a save", least=1
+    )
+    eval_iters: int = option(20, "random batches that estimate a loss", least=1)
+    log_interval: int = option(10, "steps between lines of the run's log", least=1)
     store: str = option(
         "fp32", "precision of the saved weights, which are those evaluated", ("fp32", "bf16")
     )
     sample_chars: int = option(500, "characters generated at each evaluation; 0 generates none")
 
     def check(self):
-        self.at_least(1, "steps", "batch_size", "eval_interval", "eval_iters", "log_interval")
-        self.at_least(0, "seed", "learning_rate", "muon_learning_rate", "weight_decay")
-        self.at_least(0, "warmup_steps", "grad_clip", "sample_chars")
-        require(self.seed < 2**63, "seed", self.seed, "less than 2**63")
         self.fraction("beta1", "beta2", "muon_momentum", "ema_decay")
         given = self.decay_fraction
         require(0 < given <= 1, "decay_fraction", given, "more than 0 and at most 1")
@@ -196,7 +216,7 @@ class TrainConfig(Checked):
 class SampleConfig(Checked):
     """The settings of a generation: its length, its seed and the sampler's settings."""
 
-    max_new_chars: int = option(500, "how many characters to write")
+    max_new_chars: int = option(500, "how many characters to write", least=1)
     temperature: float = option(
         0.8, "0 always takes the likeliest character; 1 samples as trained; more is wilder"
     )
@@ -207,11 +227,11 @@ class SampleConfig(Checked):
     min_p: float = option(
         0.0, "leave out what is less likely than this share of the likeliest; 0 is off"
     )
-    seed: int = option(0, "the same seed, model, prompt and settings give the same text")
+    seed: int = option(
+        0, "the same seed, model, prompt and settings give the same text", most=MAX_SEED
+    )
 
     def check(self):
-        self.at_least(1, "max_new_chars")
-        self.at_least(0, "temperature", "top_k", "seed")
         for name in ("top_p", "min_p"):
             value = getattr(self, name)
             require(0 <= value <= 1, name, value, "from 0 to 1")

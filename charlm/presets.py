@@ -29,6 +29,7 @@ class Preset:
         return dataclasses.replace(self, **parts)
 
 
+DEFAULT_PRESET = "fast"
 PRESETS = {
     "bigram": Preset(
         "the lecture's first model: each character guessed from the one before it, in seconds",

@@ -13,7 +13,7 @@ import charlm
 from charlm.config import ConfigError
 
 # a module imports only from packages to its left; those in one string do not import each other
-ORDER = ["errors console", "config", "presets", "rng files rounding", "data", "models"]
+ORDER = ["errors console", "config", "presets", "rng files paths rounding", "data", "models"]
 ORDER += ["training generation", "inspection", "runs", "api", "hub", "serving", "ui", "bench"]
 LAYER = {package: layer for layer, packages in enumerate(ORDER) for package in packages.split()}
 HUB_CLIENT = {"hub", "models/pretrained.py"}  # these may import huggingface_hub

@@ -12,8 +12,8 @@ import torch
 
 import charlm
 from charlm.bench.process import CHECKPOINTS, REPOSITORY, BenchError
+from charlm.paths import checkpoints_directory
 from charlm.runs.log import LOG_FILE, read_events
-from charlm.runs.paths import checkpoints_directory
 from charlm.serving.process import start_in_background
 
 RUN = "fast"  # the preset that trains

@@ -16,9 +16,9 @@ from charlm.config import TrainConfig
 from charlm.data.baselines import LECTURE_LOSS as TARGET
 from charlm.data.corpus import load_corpus
 from charlm.data.tokenizer import CharTokenizer
+from charlm.paths import checkpoints_directory
 from charlm.presets import PRESETS
 from charlm.runs.log import LOG_FILE, read_events
-from charlm.runs.paths import checkpoints_directory
 
 LECTURE_STEPS = 9000  # after which the lecture's run reaches TARGET
 WHOLE = "fast"  # the preset trained to its end; of the others, some steps are timed

@@ -29,14 +29,6 @@ MODELS = {model.kind: model for model in (BigramLM, GPT)}
 MAX_BYTES = {CONFIG: 2**17, TOKENIZER: 2**26}  # Unicode has 1.1 million characters
 MAX_OTHER = 2**24  # bytes of any other JSON file
 MAX_NAME = 200  # characters of a text's name
-# no model of this size exists here, and one that fits in memory can still be described
-MAX_OPTIONS = {
-    "vocab_size": 0x110000,
-    "block_size": 2**16,
-    "n_layer": 2**10,
-    "n_embd": 2**16,
-    "conv_size": 2**16,
-}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -53,6 +45,7 @@ class Description:
     training: TrainConfig
     data: dict  # name and sha256 of the text
     model_type: str = ""  # of transformers, if the weights have the names that it expects
+    preset: str = ""  # that it was trained with; "" if unknown
 
     def build(self):
         """Return a new model; its weights are a function of the training seed."""
@@ -65,6 +58,7 @@ class Description:
             "model": vars(self.model),
             "training": vars(self.training),
             "data": self.data,
+            "preset": self.preset,
         }
         return json.dumps(parts, indent=2) + "\n"
 
@@ -79,11 +73,9 @@ class Description:
         if unknown := options.keys() - names_of(config_class):
             raise ValueError(f"it has an unknown option {quote(min(unknown))}")
         model = config_class(**options)
-        for name, most in MAX_OPTIONS.items():
-            if getattr(model, name, 0) > most:
-                raise ValueError(f"{name} is {getattr(model, name)}; it must be at most {most:,}")
         training = TrainConfig(**pick(parts["training"], TrainConfig))
-        return cls(kind, model, training, read_data(parts["data"]), read_model_type(parts))
+        strings = (read_string(parts, name) for name in ("model_type", "preset"))
+        return cls(kind, model, training, read_data(parts["data"]), *strings)
 
 
 def read_data(data):
@@ -94,12 +86,12 @@ def read_data(data):
     return {name: value[:MAX_NAME] for name, value in found.items()}
 
 
-def read_model_type(parts):
-    """Return the model_type of config.json, "" without one; raises ValueError."""
-    model_type = parts.get("model_type", "")
-    if not isinstance(model_type, str):
-        raise ValueError(f"its model_type is {quote(model_type)}")
-    return model_type[:MAX_NAME]
+def read_string(parts, name):
+    """Return a string of config.json, cut; "" without one. Raises ValueError."""
+    value = parts.get(name, "")
+    if not isinstance(value, str):
+        raise ValueError(f"its {name} is {quote(value)}")
+    return value[:MAX_NAME]
 
 
 def is_model_directory(directory):
@@ -124,8 +116,16 @@ def save_tokenizer(directory, tokenizer):
 
 def save_weights(directory, model, store="fp32"):
     """Write model.safetensors, with the weights in the precision `store`: "fp32" or "bf16"."""
-    tensors = {name: t.to(DTYPES[store]).contiguous() for name, t in model.state_dict().items()}
-    write_atomically(directory / WEIGHTS, safetensors.torch.save(tensors, {"format": "pt"}))
+    tensors = {name: t.to(DTYPES[store]) for name, t in model.state_dict().items()}
+    write_atomically(directory / WEIGHTS, serialize(tensors))
+
+
+def serialize(tensors):
+    """Return the bytes of a safetensors file. Raises MemoryError."""
+    # the library, written in Rust, ends the process if it cannot allocate its three copies
+    del bytearray(3 * sum(t.nbytes for t in tensors.values()))[:]
+    contiguous = {name: t.contiguous() for name, t in tensors.items()}
+    return safetensors.torch.save(contiguous, {"format": "pt"})
 
 
 def load(directory):

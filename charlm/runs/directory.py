@@ -1,9 +1,11 @@
 """A run directory: a model directory with the model card, the log and the resume state."""
 
+import errno
 import os
+import secrets
 import shutil
 
-from charlm.files import sync_directory
+from charlm.files import naming, sync_directory
 from charlm.models.checkpoint import save_description, save_tokenizer, save_weights
 from charlm.runs.card import write_card
 from charlm.runs.resume import ResumeState, save_resume_state
@@ -15,19 +17,30 @@ def create_run_directory(directory, description, model, tokenizer, data_path=Non
     The files are written to a temporary directory, which is then renamed. Raises FileExistsError
     if the directory exists.
     """
-    if directory.exists():
-        raise FileExistsError(f"{directory} exists already")
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.new")
+    if os.path.lexists(directory):
+        raise FileExistsError(errno.EEXIST, "it exists already", str(directory))
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
     try:
         save_description(temporary, description)
         save_tokenizer(temporary, tokenizer)
         save_weights(temporary, model, description.training.store)
         save_resume_state(temporary, ResumeState(None, 0, data_path))
         write_card(temporary, directory.name)
-        temporary.rename(directory)
+        rename_new(temporary, directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     sync_directory(directory.parent)
+
+
+def rename_new(temporary, directory):
+    """Rename a directory. Raises FileExistsError if the new name is in use, and OSError."""
+    try:
+        with naming(directory):
+            temporary.rename(directory)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):  # another process was faster
+            raise FileExistsError(errno.EEXIST, "it exists already", str(directory)) from None
+        raise
 
 
 def save_run(directory, trainer, log, data_path):

@@ -8,10 +8,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
-
 from charlm.files import write_atomically
-from charlm.models.checkpoint import CheckpointError, parse_file, read_tensors
+from charlm.models.checkpoint import CheckpointError, parse_file, read_tensors, serialize
 from charlm.training.state import TrainerState
 
 FOLDER, STATE_FILE = "resume", "state.json"
@@ -31,8 +29,7 @@ def save_resume_state(directory, resume):
     folder, state, file = directory / FOLDER, resume.state, None
     if state:
         file = folder / f"step-{state.step:08}.safetensors"
-        contiguous = {name: t.contiguous() for name, t in state.tensors.items()}
-        write_atomically(file, safetensors.torch.save(contiguous))
+        write_atomically(file, serialize(state.tensors))
     parts = {
         "step": state.step if state else 0,
         "time": state.time if state else 0.0,

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from charlm.config import GPTConfig, TrainConfig, pick
-from charlm.data.corpus import Corpus, load_corpus
+from charlm.console import warn_once
+from charlm.data.corpus import Corpus, find_corpus, load_corpus, read_corpus
 from charlm.data.tokenizer import CharTokenizer
 from charlm.errors import CharlmError
 from charlm.models.checkpoint import (
@@ -18,15 +19,20 @@ from charlm.models.checkpoint import (
     load_tokenizer,
     save_description,
 )
-from charlm.presets import PRESETS
+from charlm.paths import expand, resolve
+from charlm.presets import DEFAULT_PRESET, PRESETS
 from charlm.runs.directory import create_run_directory, remove_temporary_files
 from charlm.runs.log import read_events
 from charlm.runs.names import check_name, free_name, names_of_preset, newest_name
 from charlm.runs.resume import can_resume, load_resume_state
 from charlm.runs.status import read_status
 from charlm.training.distributed import local_device
+from charlm.training.memory import available_megabytes, run_megabytes
+from charlm.training.optim import lr_scale
 from charlm.training.state import TrainerState
 from charlm.training.trainer import Trainer
+
+UNCERTAINTY = 1.5  # factor by which the estimate of a run's memory may be wrong
 
 
 @dataclass(frozen=True)
@@ -69,37 +75,63 @@ def new_run(checkpoints, args, world):
     Raises CharlmError if they do not fit together.
     """
     options = pick(vars(args), GPTConfig) | pick(vars(args), TrainConfig)
-    preset = PRESETS[args.preset].changed(options)
+    preset_name = args.preset or DEFAULT_PRESET
+    preset = PRESETS[preset_name].changed(options)
     device = choose_device(args.device)
     corpus = load_corpus(args.data)
     corpus.check_room(preset.model.block_size)
     tokenizer = CharTokenizer.fit(corpus.text)
     model_config = dataclasses.replace(preset.model, vocab_size=tokenizer.vocab_size)
     data = {"name": corpus.name, "sha256": corpus.sha256}
-    description = Description(preset.kind, model_config, preset.training, data)
+    description = Description(preset.kind, model_config, preset.training, data, preset=preset_name)
     setup = RunSetup(description, corpus, tokenizer)
-    try:
-        trainer = setup.trainer(device, world)
-    except RuntimeError:  # torch could not allocate the memory
-        raise CharlmError(f"a model of this size does not fit in memory: {model_config}") from None
-    name = args.name
-    if name is None:
-        name = free_name(args.preset, names_of_preset(checkpoints, args.preset))
-    check_name(name)
-    directory = checkpoints / name
-    data_path = args.data and str(Path(args.data).resolve())  # valid in any working directory
-    try:
-        create_run_directory(directory, description, trainer.model, tokenizer, data_path)
-    except FileExistsError:
-        raise CharlmError(
-            f"{directory} exists; continue it with --resume, or choose another --name"
-        ) from None
+    if device.type == "cpu":
+        check_memory(description)
+    trainer = setup.trainer(device, world)
+    data_path = args.data and str(resolve(args.data))  # valid in any working directory
+    contents = description, trainer.model, tokenizer, data_path
+    directory = make_directory(checkpoints, args.name, preset_name, contents)
     return Run(directory, setup, trainer, data_path)
+
+
+def check_memory(description):
+    """Warn if a run may need more memory than there is; raise CharlmError if it does certainly."""
+    needed = run_megabytes(description.kind, description.model, description.training)
+    available = available_megabytes()
+    if needed > available:
+        message = f"the run needs about {needed:,.0f} MB of memory, of which {available:,.0f} are"
+        message += " available; choose a smaller batch_size or model"
+        if needed > UNCERTAINTY * available:
+            raise CharlmError(message)
+        warn_once(message)
+
+
+def make_directory(checkpoints, name, preset, contents):
+    """Create a run directory and return it; without a name, under the next free one of the preset.
+
+    `contents`: the other arguments of create_run_directory. Raises CharlmError if the name is taken
+    or not allowed.
+    """
+    if name is not None:
+        check_name(name)
+    while True:
+        free = name or free_name(preset, names_of_preset(checkpoints, preset))
+        directory = checkpoints / free
+        try:
+            create_run_directory(directory, *contents)
+            return directory
+        except FileExistsError:  # for a free name: another process has taken it since
+            if name:
+                raise CharlmError(
+                    f"{directory} exists; continue it with --resume, or choose another --name"
+                ) from None
 
 
 def find_run(checkpoints, args):
     """Return the directory of the run to resume; raises CharlmError if it does not exist."""
-    name = newest_name(checkpoints, args.preset) if args.name is None else args.name
+    name = args.name
+    if name is None:
+        name = newest_name(checkpoints, args.preset or DEFAULT_PRESET)
     check_name(name)
     directory = checkpoints / name
     if not is_model_directory(directory):
@@ -121,13 +153,9 @@ def resume_run(args, directory, log, world):
     """
     remove_temporary_files(directory)
     old, saved = load_description(directory), load_resume_state(directory)
-    description = changed_description(directory, old, args, saved.state.step if saved.state else 0)
-    data_path = args.data or saved.data_path
-    corpus = load_corpus(data_path)
-    if corpus.sha256 != old.data["sha256"]:
-        raise CharlmError(
-            f"{directory} was trained on {old.data['name']}, another text: give it by --data"
-        )
+    step = saved.state.step if saved.state else 0
+    description = changed_description(directory, old, args, step)
+    corpus, data_path = text_of_run(directory, old, args.data, saved.data_path)
     tokenizer, device = load_tokenizer(directory), choose_device(args.device)
     setup = RunSetup(description, corpus, tokenizer, saved.state)
     trainer = setup.trainer(device, world)
@@ -135,7 +163,41 @@ def resume_run(args, directory, log, world):
     starts = [event for event in read_events(directory)[0] if event["event"] == "start"]
     if description != old:
         save_description(directory, description)
+        trainer.notes += learning_rate_notes(old.training, description.training, step)
     return Run(directory, setup, trainer, data_path, starts[-1] if starts else None)
+
+
+def text_of_run(directory, description, given, saved):
+    """Return the Corpus of a run and its path, None for the default one.
+
+    `given`: the path on the command line; `saved`: the one in the resume state. Raises DataError if
+    the text is not found, and CharlmError if the given one is another.
+    """
+    name, sha256 = description.data["name"], description.data["sha256"]
+    if not given:
+        corpus, path = find_corpus(name, sha256, [saved])
+    else:
+        path = expand(given)
+        corpus = read_corpus(path)
+        if not corpus.has_sha256(sha256):
+            raise CharlmError(
+                f"{path} is another text than {name}, on which {directory} was trained; give that"
+                " one with --data, or train another --name"
+            )
+    # the start event repeats what the run recorded
+    return dataclasses.replace(corpus, name=name, sha256=sha256), path and str(resolve(path))
+
+
+def learning_rate_notes(old, new, step):
+    """Return a note, in a list, if a changed TrainConfig raises the learning rate at `step`."""
+    before = old.learning_rate * lr_scale(min(step, old.steps - 1), old)
+    after = new.learning_rate * lr_scale(min(step, new.steps - 1), new)
+    if step == 0 or after <= before:
+        return []
+    return [
+        f"the learning rate rises from {before:.2g} to {after:.2g}, as its schedule now ends at"
+        f" step {new.steps:,}: the loss rises, too, before it falls"
+    ]
 
 
 def changed_description(directory, description, args, step):
@@ -143,6 +205,11 @@ def changed_description(directory, description, args, step):
 
     Raises CharlmError for an option that cannot change after `step` steps.
     """
+    if args.preset and not is_of_preset(description, args.preset):
+        raise CharlmError(
+            f"{directory} is no run of {args.preset}, and keeps its model when resumed; leave"
+            " --preset out, or train another --name"
+        )
     old = description.training
     training = dataclasses.replace(old, **pick(vars(args), TrainConfig))
     for fixed in ("optimizer", "ema_decay"):  # the saved tensors depend on them
@@ -154,6 +221,13 @@ def changed_description(directory, description, args, step):
     if training.steps < step:
         raise CharlmError(f"{directory} is at step {step}; --steps must be {step} or more")
     return dataclasses.replace(description, training=training)
+
+
+def is_of_preset(description, preset):
+    """Return whether a run may be one of a preset; older runs recorded none."""
+    if description.preset:
+        return description.preset == preset
+    return description.kind == PRESETS[preset].kind
 
 
 def choose_device(name):

@@ -10,13 +10,13 @@ from charlm.data.tokenizer import CharTokenizer
 from charlm.models import checkpoint
 from charlm.models.sizes import cache_bytes, parameter_count
 from charlm.presets import PRESETS
+from charlm.training.memory import run_megabytes
 
+MAX_DIGITS = 100  # of a limit that the environment sets
 MAX_LAYERS = 64
 MAX_CONV = 64  # latest characters that a block without attention sees
 MAX_ATTENTION = 2**28  # attention weights in a step, over all layers and heads
 MAX_LOGITS = 2**27  # logits in a step
-BASE_MEGABYTES = 330  # of a process that trains a tiny model
-FLOATS_PER_CHANNEL = 30  # that a block keeps of each character for the backward pass
 OPTIONS = (  # that visitors may change; the preset determines the others
     "steps",
     "batch_size",
@@ -31,9 +31,9 @@ OPTIONS = (  # that visitors may change; the preset determines the others
 )
 
 
-def limit(variable, default, note, choices=None):
+def limit(variable, default, note, choices=None, most=10**12):
     """Declare a field of Limits with the environment variable that sets it."""
-    metadata = option(default, note, choices).metadata
+    metadata = option(default, note, choices, least=1, most=most).metadata
     return dataclasses.field(default=default, metadata={**metadata, "variable": variable})
 
 
@@ -56,7 +56,7 @@ class Limits(Checked):
     max_block_size: int = limit("CHARLM_MAX_BLOCK_SIZE", 1024, "characters in a window")
     max_vocab: int = limit("CHARLM_MAX_VOCAB", 8_000, "distinct characters of a training text")
     max_text: int = limit("CHARLM_MAX_TEXT", 2_000_000, "bytes of a training text")
-    max_minutes: int = limit("CHARLM_MAX_MINUTES", 120, "minutes of a run")
+    max_minutes: int = limit("CHARLM_MAX_MINUTES", 120, "minutes of a run", most=10**6 - 1)
     max_waiting: int = limit("CHARLM_MAX_WAITING", 8, "runs that wait in the queue")
     max_waiting_per_client: int = limit(
         "CHARLM_MAX_WAITING_PER_CLIENT", 2, "runs of one browser, or API client, that wait"
@@ -72,7 +72,7 @@ class Limits(Checked):
         "CHARLM_MAX_SECONDS", 300, "seconds from a text's first time slice until it is stopped"
     )
     max_streams: int = limit(
-        "CHARLM_MAX_STREAMS", 128, "texts that a model generates at a time; at most 128"
+        "CHARLM_MAX_STREAMS", 128, "texts that a model generates at a time; at most 128", most=128
     )
     max_queue: int = limit("CHARLM_MAX_LINE", 200, "texts that wait in a model's queue")
     max_per_visitor: int = limit(
@@ -94,16 +94,12 @@ class Limits(Checked):
         for f in dataclasses.fields(cls):
             if text := os.environ.get(variables[f.name], "").strip():
                 # a value that is no number stays a string, which the type check reports
-                given[f.name] = int(text) if f.type is int and text.isdecimal() else text
+                number = f.type is int and text.isdecimal() and len(text) <= MAX_DIGITS
+                given[f.name] = int(text) if number else text
         try:
             return cls(**given)
         except ConfigError as error:
             raise ConfigError(f"{variables[error.option]}: {error}", error.option) from None
-
-    def check(self):
-        self.at_least(1, *(f.name for f in dataclasses.fields(self) if f.type is int))
-        require(self.max_streams <= 128, "max_streams", self.max_streams, "at most 128")
-        require(self.max_minutes < 1e6, "max_minutes", self.max_minutes, "less than a million")
 
 
 def allowed_preset(name, text, options, limits):
@@ -139,27 +135,11 @@ def check_size(preset, limits):
         rows = min(rows, MAX_ATTENTION // per_row)
     require_at_most(rows, "batch_size", training.batch_size)
     check_parameters(preset, limits)
-    needed = run_megabytes(preset)
+    needed = run_megabytes(preset.kind, model, training)
     if needed > limits.max_run_memory:
         allowed = f"so small that the run needs {limits.max_run_memory:,} MB of memory at most; it"
         allowed += f" would need about {needed:,.0f}"
         require(False, "batch_size", training.batch_size, allowed)
-
-
-def run_megabytes(preset):
-    """Return about how many megabytes of memory the training of a Preset takes.
-
-    Measured without torch.compile, which takes less: 430 MB for `fast`, 1,249 for `fast` with a
-    batch_size of 64, 1,143 for `gpt`; this says 477, 1,369 and 1,382.
-    """
-    model = preset.model
-    chars = preset.training.batch_size * model.block_size
-    # weights, gradients, two moments, a moving average, and a copy that is being saved
-    weights = 24 * parameter_count(preset.kind, model)
-    activations = 3 * model.vocab_size
-    if preset.kind == "gpt":
-        activations += FLOATS_PER_CHANNEL * model.n_layer * model.n_embd
-    return BASE_MEGABYTES + (weights + 4 * chars * activations) / 1e6
 
 
 def check_model(description, limits):

@@ -4,13 +4,15 @@ import pytest
 
 from charlm.config import ConfigError
 from charlm.presets import PRESETS
-from charlm.serving.limits import Limits, allowed_preset, run_megabytes
+from charlm.serving.limits import Limits, allowed_preset
+from charlm.training.memory import run_megabytes
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_be_trained_within_the_default_limits(name):
     allowed_preset(name, "", {"steps": 100}, Limits())
-    assert run_megabytes(PRESETS[name]) < Limits().max_run_memory
+    preset = PRESETS[name]
+    assert run_megabytes(preset.kind, preset.model, preset.training) < Limits().max_run_memory
 
 
 @pytest.mark.parametrize(
