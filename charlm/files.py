@@ -67,10 +67,17 @@ def sync(descriptor, directory):
         )
 
 
+def refuse_pointer(raw):
+    """Raise ValueError if a file starts like those that Git leaves in place of large ones."""
+    if raw.startswith(b"version https://git-lfs"):
+        raise ValueError("it is a Git LFS pointer, not the file itself: run `git lfs pull`")
+
+
 def read_bounded(path, most):
     """Return a file's bytes. Raises ValueError if it has more than `most`, and OSError."""
     with path.open("rb") as file:
         raw = file.read(most + 1)
+    refuse_pointer(raw)
     if len(raw) > most:
         raise ValueError(f"it has more than {most:,} bytes")
     return raw

@@ -24,6 +24,13 @@ def resolve(path):
     return Path(os.path.realpath(expand(path)))  # Path.resolve would raise for a link to itself
 
 
+def is_directory(path):
+    """Return whether a path is that of a directory; False for one that cannot exist or be seen."""
+    with contextlib.suppress(OSError, ValueError):
+        return path.is_dir()
+    return False
+
+
 def user_directories(kind):
     """Return charlm's directories for a kind of files, "data" or "cache", the preferred one first.
 

@@ -117,7 +117,7 @@ def list_models(hub, request, _):
     return found[: int(query.get("limit", len(found)))]
 
 
-@serves("GET", API, API + "/revision/{revision}")
+@serves("GET", API, API + "/revision/{revision:path}")
 def info(hub, request, _):
     repo = hub.readable(request)
     commit = repo.at(request.path_params.get("revision", "main"))

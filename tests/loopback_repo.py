@@ -89,6 +89,7 @@ class Repo:
     granted: set = field(default_factory=set)  # users with access to a gated repository
     commits: list = field(default_factory=list)  # oldest first
     lfs: dict = field(default_factory=dict)  # sha256 -> content
+    refs: dict = field(default_factory=dict)  # name of a branch besides main -> sha of its commit
     variables: dict = field(default_factory=dict)  # key -> {"value": ...}; of a Space
     secrets: dict = field(default_factory=dict)
     stage: str = "RUNNING"
@@ -104,6 +105,7 @@ class Repo:
         return self.id.split("/")[0]
 
     def at(self, revision):
+        revision = self.refs.get(revision, revision)
         for commit in reversed(self.commits):
             if revision == "main" or (len(revision) >= 7 and commit.sha.startswith(revision)):
                 return commit

@@ -242,7 +242,9 @@ def test_a_diverging_run_fails_and_keeps_good_weights(here, text_file):
 
 def test_running_out_of_memory_ends_the_run_with_advice(here, text_file, monkeypatch):
     monkeypatch.setattr(setup, "available_megabytes", lambda: math.inf)
-    flags = [*SMALL_FLAGS, "--batch-size", 10**9, "--sample-chars", 0]
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    rows = memory // 1000  # of 256 ids with 8 bytes each: more than there is
+    flags = [*SMALL_FLAGS, "--block-size", 256, "--batch-size", rows, "--sample-chars", 0]
     status, output = here("--data", text_file, "--name", "huge", *flags)
     assert status == 1
     assert "out of memory; try a smaller batch_size" in output

@@ -7,6 +7,8 @@ batch, prefilled at once or in chunks. See batch_invariance.py.
 Shapes as in decoder_layers.py; V = vocab_size.
 """
 
+import copy
+
 import torch
 import torch.nn.functional as F
 
@@ -30,7 +32,9 @@ KEY_BUCKET = 32  # attention reads a multiple of this many cached keys
 
 
 def make_decoder(model):
-    """Return the decoder of a GPT or a BigramLM. It copies the current weights."""
+    """Return the decoder of a GPT or a BigramLM. It copies the current weights, as float32."""
+    if any(p.dtype != torch.float32 for p in model.parameters()):
+        model = copy.deepcopy(model).float()
     return {"gpt": GPTDecoder, "bigram": BigramDecoder}[model.kind](model)
 
 

@@ -1,8 +1,12 @@
 """The Hub client's timeout, file names and error messages."""
 
 import contextlib
+import re
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
 
-from huggingface_hub import get_token
+import httpx
+from huggingface_hub import constants, get_token
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -13,7 +17,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, quote
 from charlm.models.checkpoint import CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS
 from charlm.runs.card import CARD_FILE
 from charlm.runs.log import LOG_FILE
@@ -21,6 +25,8 @@ from charlm.runs.log import LOG_FILE
 TIMEOUT = 60  # seconds without data; by default, huggingface_hub waits without a limit
 GATED = "it is gated: ask for access on its page, then log in"
 REPO_FILES = {CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, LOG_FILE, CARD_FILE}
+REVISION = re.compile(r"[\w+-][\w.+-]*(/[\w+-][\w.+-]*)*")  # a branch, tag, commit or reference
+HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
 PASSING = {408, 409, 412, 429}  # client errors that may be temporary
 
 
@@ -53,8 +59,13 @@ def describe_error(error):
             429: "the Hub was asked too often; try again in some minutes",
         }
         return messages.get(status, f"the Hub answered {status}")
+    if isinstance(error, OSError) and error.filename:  # it belongs to the server: not named
+        return f"the Hub's cache cannot be used: {error.strerror}; set HF_HOME to another directory"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, (ValueError, ImportError, httpx.InvalidURL)) and (proxies := getproxies()):
+        names = ", ".join(f"{scheme}_proxy" for scheme in proxies if scheme != "no")
+        return f"no proxy can be used as the environment sets it: correct {names}"
     return f"the Hub cannot be reached ({type(error).__name__})"
 
 
@@ -100,6 +111,42 @@ def is_repo_id(source):
     except HFValidationError:
         return False
     return source.count("/") == 1
+
+
+def parse_source(source):
+    """Return ("user/repo", revision or None) of a source of a model.
+
+    That is "user/repo", "user/repo@revision", or an address copied from the Hub's pages. Raises
+    HubError.
+    """
+    repo_id, at, revision = source.strip().partition("@")
+    with contextlib.suppress(ValueError):  # no address
+        address = urlsplit(repo_id if "://" in repo_id else f"//{repo_id}")
+        if address.hostname in HOSTS | {urlsplit(constants.ENDPOINT).hostname}:
+            user, repo, *view = [*address.path.strip("/").split("/"), ""][:7]
+            if user not in ("datasets", "spaces"):
+                repo_id, in_address = f"{user}/{repo}", revision_of_view(view)
+                revision = revision or in_address
+    if not is_repo_id(repo_id) or not REVISION.fullmatch(revision or ("" if at else "main")):
+        raise HubError(
+            f"{quote(source)} is no Hub model: give its user/repo, or user/repo@revision"
+        )
+    return repo_id, revision or None
+
+
+def revision_of_view(view):
+    """Return the revision in the parts of an address after the repository; "" for the latest."""
+    if view[:1] not in (["tree"], ["blob"], ["resolve"], ["raw"], ["commit"]):
+        return ""
+    length = 3 if view[1] == "refs" else 1  # refs/pr/1
+    revision = unquote("/".join(view[1 : 1 + length]))
+    return "" if revision == "main" else revision
+
+
+def canonical_source(source):
+    """Return a source as "user/repo" or "user/repo@revision"; raises HubError."""
+    repo_id, revision = parse_source(source)
+    return f"{repo_id}@{revision}" if revision else repo_id
 
 
 @contextlib.contextmanager

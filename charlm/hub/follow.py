@@ -1,21 +1,18 @@
 """Hub models on a page: added by name, used from the cache, and updated in the background."""
 
-import re
 import threading
 import time
 import weakref
 from dataclasses import replace
 
-from charlm.errors import quote
 from charlm.hub import cache
-from charlm.hub.client import HubError, is_repo_id
+from charlm.hub.client import HubError, canonical_source, parse_source
 from charlm.hub.pull import PulledModel, RefusedError, find_cached, pull
 
 CHECK_INTERVAL = 15  # seconds between checks for a new revision of a model that is in use
 FIRST_WAIT = 8  # seconds to wait for a new model; its download continues in the background
 MAX_MODELS = 20  # followed at a time; the least recently used one is dropped
 MAX_BYTES = 100_000_000  # of a repository's files
-SOURCE = re.compile(r"([^@\s]+?)(?:@([\w.-]+))?")
 
 
 class HubFollowers:
@@ -48,7 +45,7 @@ class HubFollowers:
         cannot be pulled, and never drop it for another one. `public`: accept only repositories that
         anybody can read.
         """
-        source = source.strip()
+        source = canonical_source(source)
         repo_id, revision = parse_source(source)
         with self._lock:
             follower = self._followers.get(source)
@@ -171,13 +168,3 @@ class Follower:
                 self.pulled = replace(self.pulled, notice=notice)
         finally:
             self.checked.set()
-
-
-def parse_source(source):
-    """Return ("user/repo", revision or None) of a source; raises HubError."""
-    match = SOURCE.fullmatch(source)
-    if not match or not is_repo_id(match[1]):
-        raise HubError(
-            f"{quote(source)} is no Hub model: give its user/repo, or user/repo@revision"
-        )
-    return match.groups()

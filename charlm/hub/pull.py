@@ -1,17 +1,28 @@
 """Pull models from the Hub at exact revisions, and find cached ones without a network."""
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub import HfApi, constants, get_token, hf_hub_download, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-from charlm.errors import CharlmError, name_files, quote
+from charlm.console import warn_once
+from charlm.errors import CharlmError, name_files
 from charlm.files import write_atomically
 from charlm.hub import cache
-from charlm.hub.client import GATED, REPO_FILES, HubError, describe_error, is_repo_id
+from charlm.hub.client import (
+    GATED,
+    REPO_FILES,
+    HubError,
+    describe_error,
+    parse_source,
+    status_of,
+)
 from charlm.models import checkpoint
+from charlm.models.checkpoint import CheckpointError
+from charlm.paths import expand, is_directory
 from charlm.runs.card import CARD_FILE
 from charlm.runs.log import LOG_FILE
 
@@ -59,11 +70,28 @@ def load(source, revision=None):
     The model is fp32, on the CPU, in evaluation mode. `revision`: a branch, tag or commit on the
     Hub. Raises CharlmError.
     """
-    if Path(source).is_dir():
+    path = expand(source)
+    if is_directory(path) and str(source).strip():
         if revision:
             raise HubError(f"{source} is a directory, which has no revision {revision}")
-        return checkpoint.load(source)
-    return checkpoint.load(pull(str(source), revision).directory)
+        return checkpoint.load(path)
+    if os.path.lexists(path) or is_local(path):
+        raise CheckpointError(f"{source} is not a model directory{others_beside(path)}")
+    repo_id, in_source = parse_source(str(source))
+    return checkpoint.load(pull(repo_id, revision or in_source).directory)
+
+
+def is_local(path):
+    """Return whether what may be a path or the name of a Hub model can only be a path."""
+    return path.is_absolute() or (path.parts and is_directory(Path(path.parts[0])))
+
+
+def others_beside(path):
+    """Return "; there is: ..." with the model directories beside a path; "" if there are none."""
+    with contextlib.suppress(OSError):
+        names = sorted(p.name for p in path.parent.iterdir() if checkpoint.is_model_directory(p))
+        return f"; there is: {', '.join(names)}" if names else ""
+    return ""
 
 
 def pull(repo_id, revision=None, max_bytes=None, public=False, check=None, refused=None):
@@ -74,17 +102,11 @@ def pull(repo_id, revision=None, max_bytes=None, public=False, check=None, refus
     `public`: send no token, ignore the cache, and refuse repositories that are gated. `check`,
     `refused`: see `download_checked`. Raises HubError.
     """
-    if not is_repo_id(repo_id):
-        raise HubError(
-            f"{quote(repo_id)} is neither a model directory nor a Hub repository's user/name"
-        )
     cached = None if public else find_cached(repo_id, revision, check)
     if cached and cached.revision == revision:
         return cached
     try:
-        info = HfApi(token=False if public else None).model_info(
-            repo_id, revision=revision, timeout=METADATA_TIMEOUT, files_metadata=True
-        )
+        info, token = fetch_info(repo_id, revision, False if public else None)
     except RevisionNotFoundError:
         raise HubError(f"{repo_id} has no revision {revision}") from None
     except RepositoryNotFoundError as error:
@@ -98,11 +120,34 @@ def pull(repo_id, revision=None, max_bytes=None, public=False, check=None, refus
         raise HubError(f"cannot fetch {repo_id}: {GATED}")
     sizes = stated_sizes(repo_id, info, max_bytes)
     if check:
-        pulled = download_checked(repo_id, info.sha, sizes, public, check, refused)
+        pulled = download_checked(repo_id, info.sha, sizes, token, check, refused)
     else:
-        pulled = download(repo_id, info.sha, sizes, public)
+        pulled = download(repo_id, info.sha, sizes, token)
     cache_revision(pulled, revision or "main")
     return replace(pulled, updated=info.last_modified.timestamp()) if info.last_modified else pulled
+
+
+def fetch_info(repo_id, revision, token):
+    """Return (the ModelInfo of a revision, the token to fetch its files with).
+
+    `token`: False for none, None for that of the login. A login that the Hub does not accept, as
+    after it expired, is left out, with a warning. Raises what huggingface_hub raises.
+    """
+    options = {"revision": revision, "timeout": METADATA_TIMEOUT, "files_metadata": True}
+    try:
+        return HfApi(token=token).model_info(repo_id, **options), token
+    except HfHubHTTPError as error:
+        if status_of(error) != 401 or token is False or not get_token():
+            raise
+        try:
+            info = HfApi(token=False).model_info(repo_id, **options)
+        except Exception:
+            raise error from None
+        warn_once(
+            "the Hub does not accept the token, which may have expired: public models are fetched"
+            " without it; log in again with `hf auth login`, or unset HF_TOKEN"
+        )
+        return info, False
 
 
 def stated_sizes(repo_id, info, max_bytes):
@@ -116,13 +161,14 @@ def stated_sizes(repo_id, info, max_bytes):
     return sizes
 
 
-def download_checked(repo_id, sha, sizes, public, check, refused):
+def download_checked(repo_id, sha, sizes, token, check, refused):
     """Return the PulledModel of a commit that a page accepts.
 
-    `sizes`: bytes of each file, as the Hub states them. `check(directory, sizes)` raises
-    CharlmError if the page refuses the model that config.json describes; only then the other files
-    are downloaded and checked. A refused commit is deleted, unless it was in the cache before, and
-    remembered in `refused`, (repo_id, sha) -> message. Raises HubError.
+    `sizes`: bytes of each file, as the Hub states them. `token`: see fetch_info.
+    `check(directory, sizes)` raises CharlmError if the page refuses the model that config.json
+    describes; only then the other files are downloaded and checked. A refused commit is deleted,
+    unless it was in the cache before, and remembered in `refused`, (repo_id, sha) -> message.
+    Raises HubError.
     """
     if message := refused.get((repo_id, sha)):
         raise RefusedError(message, sha)
@@ -133,9 +179,9 @@ def download_checked(repo_id, sha, sizes, public, check, refused):
     had_it = cache.has_revision(repo_id, sha)
     try:
         cache.mark(repo_id)
-        pulled = download(repo_id, sha, [checkpoint.CONFIG], public)
+        pulled = download(repo_id, sha, [checkpoint.CONFIG], token)
         check(pulled.directory, sizes)
-        download(repo_id, sha, sizes, public)
+        download(repo_id, sha, sizes, token)
         checkpoint.load(pulled.directory)
     except HubError:  # the download failed
         raise
@@ -162,7 +208,7 @@ def check_files(repo_id, files):
         raise HubError(f"{repo_id} is not a charlm model: it has no {', '.join(missing)}")
 
 
-def download(repo_id, sha, files, public=False):
+def download(repo_id, sha, files, token=None):
     """Return the PulledModel of a commit, downloading those of its files that are not cached."""
     try:
         for file in files:  # Ctrl-C would have to wait for the threads of snapshot_download
@@ -171,7 +217,7 @@ def download(repo_id, sha, files, public=False):
                 file,
                 revision=sha,
                 etag_timeout=METADATA_TIMEOUT,
-                token=False if public else None,
+                token=token,
             )
     except Exception as error:
         raise HubError(f"cannot fetch {repo_id} whole: {describe_error(error)}") from None

@@ -17,7 +17,7 @@ import torch
 from charlm.config import TrainConfig, names_of, pick
 from charlm.data.tokenizer import CharTokenizer
 from charlm.errors import CharlmError, quote
-from charlm.files import parse_json, read_bounded, write_atomically
+from charlm.files import parse_json, read_bounded, refuse_pointer, write_atomically
 from charlm.models.bigram import BigramLM
 from charlm.models.gpt import GPT
 from charlm.models.sizes import MisfitError, check_header, fits_size, tensor_shapes
@@ -238,7 +238,9 @@ def parse_file(path, from_json):
 def read_tensors(path):
     """Return the tensors of a safetensors file by name; raises CheckpointError."""
     with raise_checkpoint_error(path):
-        return safetensors.torch.load(path.read_bytes())
+        raw = path.read_bytes()
+        refuse_pointer(raw)
+        return safetensors.torch.load(raw)
 
 
 @contextlib.contextmanager

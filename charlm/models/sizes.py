@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from charlm.files import parse_json
+from charlm.files import parse_json, refuse_pointer
 from charlm.models.transformers_format import family, to_gpt2, to_lfm2
 
 BYTES_PER_NUMBER = {"F32": 4, "BF16": 2, "F16": 2, "F64": 8}
@@ -77,6 +77,8 @@ def check_header(path, shapes):
     Only the header is read. The tensors must fill the rest of the file.
     """
     with path.open("rb") as file:
+        refuse_pointer(file.read(100))
+        file.seek(0)
         length = int.from_bytes(file.read(8), "little")
         size = path.stat().st_size
         if not 2 <= length <= min(MAX_HEADER, size - 8):

@@ -7,8 +7,8 @@ from charlm.generation.batch import Batch
 from charlm.generation.stream import Stream
 from charlm.serving.generate import random_seed
 
-CORPUS_CHARS = 64_000
-SCENES = 64  # generated side by side; together they have CORPUS_CHARS characters
+CORPUS_CHARS = 64_000  # or as many as the limits allow
+SCENES = 64  # generated side by side
 STEPS_PER_UPDATE = 20
 
 
@@ -19,16 +19,19 @@ def generate_corpus(library):
     """
     model, tokenizer = library.get(library.default())
     start = tokenizer.encode(tokenizer.start_char)
-    configs = [SampleConfig(CORPUS_CHARS // SCENES, seed=random_seed()) for _ in range(SCENES)]
+    width = max(len(char.encode()) for char in tokenizer.chars)  # bytes
+    most = library.limits.max_text // width - 2 * SCENES  # two line ends follow each scene
+    length = max(1, min(CORPUS_CHARS, most) // SCENES)
+    configs = [SampleConfig(length, seed=random_seed()) for _ in range(SCENES)]
     streams, batch = [Stream(start, config) for config in configs], Batch(model, SCENES)
     for stream in streams:
         batch.add(stream)
     for step in itertools.count():
         chars = sum(len(stream.ids) - len(start) for stream in streams)
-        if chars == CORPUS_CHARS:
+        if chars == SCENES * length:
             break
         if step % STEPS_PER_UPDATE == 0:
-            yield "", chars / CORPUS_CHARS
+            yield "", chars / (SCENES * length)
         batch.step()
     scenes = (tokenizer.decode(stream.ids[len(start) :]).strip("\n") for stream in streams)
     yield "\n\n".join(scenes) + "\n", 1.0

@@ -5,12 +5,14 @@ The files survive a restart of the app.
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from charlm.files import write_atomically
 
 JOB_FILE, OUTPUT_FILE = "job.json", "output.txt"
+ABOVE_FILE = re.compile(r"(?<![^\s(])/(?:[^/\n;:()]+/)*(?=[^/\s])")  # of an absolute path
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def owns_run(folder, directory):
 
 
 def failure_message(folder):
-    """Return the error that train.py printed last; "" if it printed none."""
+    """Return the error that train.py printed last, without directories; "" if there is none."""
     try:
         raw = (folder / OUTPUT_FILE).read_bytes()[-4096:]
     except OSError:
@@ -77,5 +79,5 @@ def failure_message(folder):
     last = text.rpartition("\n")[2]
     before, ours, message = last.partition("train.py: ")
     if ours and not before:
-        return message
+        return ABOVE_FILE.sub("", message)
     return last if "Traceback (most recent call last)" in text or "error:" in last else ""

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import os
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from charlm.data.tokenizer import CharTokenizer
 from charlm.errors import CharlmError, name_files, quote
 from charlm.generation.engine import Engine
 from charlm.generation.scheduler import AdmissionError
-from charlm.hub.follow import parse_source
+from charlm.hub.client import canonical_source
 from charlm.models import checkpoint
+from charlm.paths import expand, resolve
 from charlm.runs.log import RunLogError, latest_events
 from charlm.serving.fair_pool import Pools
 from charlm.serving.limits import check_hub_model
@@ -67,7 +69,8 @@ class Library:
         """
         self.directory, self.followers, self.limits = Path(directory), followers, limits
         self.should_yield, self.pools = should_yield, Pools()
-        self.start_directory = Path(start).resolve() if start and Path(start).exists() else None
+        exists = start and os.path.lexists(expand(start))
+        self.start_directory = resolve(start) if exists else None
         self.start_source = str(start) if start and not self.start_directory else None
         if self.start_directory and not checkpoint.is_model_directory(self.start_directory):
             raise CharlmError(f"{start} is not a model directory with config and weights")
@@ -82,7 +85,7 @@ class Library:
 
     def _follow_start_source(self):
         try:
-            parse_source(self.start_source)
+            self.start_source = canonical_source(self.start_source)
         except CharlmError:
             raise CharlmError(
                 f"{self.start_source} is neither a model directory nor a Hub model's user/repo"
@@ -99,8 +102,12 @@ class Library:
         names = self.names()
         if not names:
             raise CharlmError(f"there is no model in {self.directory}; train one with train.py")
-        usable = (name for name in names if name != self.start_source or self._loads(name))
+        usable = (name for name in names if name != self._start_name() or self._loads(name))
         return next(usable, names[0])
+
+    def _start_name(self):
+        """Return the name of the model to start with; None if none was chosen."""
+        return self.start_directory.name if self.start_directory else self.start_source
 
     def _loads(self, name):
         try:
@@ -111,9 +118,9 @@ class Library:
     def notices(self):
         """Return the reasons why the model to start with is missing, outdated or damaged."""
         notices = self.followers.notices()
-        if self.start_source in self.names():
+        if self._start_name() in self.names():
             try:
-                self.get(self.start_source)
+                self.get(self._start_name())
             except CharlmError as error:
                 notices.append(str(error))
         return notices
@@ -125,7 +132,7 @@ class Library:
         """
         if self.limits.hub == "off":
             raise CharlmError("models of the Hub are switched off on this page (CHARLM_HUB=off)")
-        name = source.strip()
+        name = canonical_source(source)
         self.followers.follow(name, public=self.limits.hub == "public")
         try:
             self.get(name)

@@ -102,8 +102,57 @@ class Limits(Checked):
             raise ConfigError(f"{variables[error.option]}: {error}", error.option) from None
 
 
+def page_preset(name, limits):
+    """Return the Preset of that name as a page offers it, its options reduced to the limits."""
+    preset = PRESETS[name]
+    kind, model, training = preset.kind, preset.model, preset.training
+    block_size = min(model.block_size, limits.max_block_size, limits.max_step_chars)
+    changed = {"steps": min(training.steps, limits.max_steps), "block_size": block_size}
+    preset = preset.changed(changed)
+    if kind == "gpt":
+        step = 2 * model.n_head  # rotary positions turn pairs
+        widths = range(model.n_embd, 0, -step)
+        fitting = (n for n in widths if parameters_of(preset, n_embd=n) <= limits.max_parameters)
+        preset = preset.changed({"n_embd": next(fitting, step)})
+    rows = min(training.batch_size, max(1, max_rows(preset, limits)))
+    while rows > 1 and megabytes_of(preset, rows) > limits.max_run_memory:
+        rows = rows * 3 // 4
+    return preset.changed({"batch_size": rows})
+
+
+def parameters_of(preset, **changed):
+    return parameter_count(preset.kind, replace(preset.model, **changed))
+
+
+def megabytes_of(preset, rows):
+    training = replace(preset.training, batch_size=rows)
+    return run_megabytes(preset.kind, preset.model, training)
+
+
+def max_rows(preset, limits):
+    """Return the largest batch_size that the limits allow a Preset."""
+    model = preset.model
+    rows = limits.max_step_chars // model.block_size
+    if preset.kind == "gpt":
+        rows = min(rows, MAX_ATTENTION // (model.n_layer * model.n_head * model.block_size**2))
+    return rows
+
+
+def changed_options(name, preset):
+    """Return those of OPTIONS whose values in `preset` are not those of the Preset `name`."""
+
+    def options(preset):
+        values = vars(preset.training) | vars(preset.model)
+        return {option: values[option] for option in OPTIONS if option in values}
+
+    original = options(PRESETS[name])
+    return {o: value for o, value in options(preset).items() if value != original[o]}
+
+
 def allowed_preset(name, text, options, limits):
     """Return the Preset of that name with some options changed, to be trained on `text`.
+
+    The other options have the values of page_preset.
 
     `text`: "" if it is not known yet. Raises ConfigError or DataError for a request that is invalid
     or exceeds the limits.
@@ -112,7 +161,7 @@ def allowed_preset(name, text, options, limits):
     require(known, "preset", name, f"one of {', '.join(PRESETS)}")
     for option_name in options:
         require(option_name in OPTIONS, option_name, options[option_name], "left out here")
-    preset = PRESETS[name].changed(options)
+    preset = page_preset(name, limits).changed(options)
     check_size(preset, limits)
     require(isinstance(text, str), "text", text, "a text")
     if text:
@@ -126,16 +175,12 @@ def allowed_preset(name, text, options, limits):
 
 def check_size(preset, limits):
     """Raise ConfigError if a Preset exceeds the limits, before anything is built."""
-    training, model = preset.training, preset.model
+    training = preset.training
     require_at_most(limits.max_steps, "steps", training.steps)
     check_shape(preset, limits)
-    rows = limits.max_step_chars // model.block_size
-    if preset.kind == "gpt":
-        per_row = model.n_layer * model.n_head * model.block_size**2
-        rows = min(rows, MAX_ATTENTION // per_row)
-    require_at_most(rows, "batch_size", training.batch_size)
+    require_at_most(max_rows(preset, limits), "batch_size", training.batch_size)
     check_parameters(preset, limits)
-    needed = run_megabytes(preset.kind, model, training)
+    needed = megabytes_of(preset, training.batch_size)
     if needed > limits.max_run_memory:
         allowed = f"so small that the run needs {limits.max_run_memory:,} MB of memory at most; it"
         allowed += f" would need about {needed:,.0f}"

@@ -8,7 +8,7 @@ import gradio as gr
 from charlm.config import GPTConfig, TrainConfig, notes_of
 from charlm.data.corpus import DataError
 from charlm.presets import PRESETS
-from charlm.serving.limits import OPTIONS
+from charlm.serving.limits import OPTIONS, page_preset
 from charlm.ui.events import QUIET
 
 TINY_SHAKESPEARE, OWN, GENERATED = "Tiny Shakespeare", "My own", "One that a model writes now"
@@ -96,7 +96,7 @@ def build_own_text(limits):
 
 
 def build_number(option, limits):
-    value = allowed_value("fast", option, limits)
+    value = preset_value(page_preset("fast", limits), option)
     return gr.Number(
         value,
         label=LABELS[option],
@@ -111,7 +111,7 @@ def connect_choices(limits, preset, source, own_text, notice, numbers):
     """Fill in the options of the chosen preset; show the fields for one's own text if chosen."""
 
     def fill_in(preset):
-        values = [allowed_value(preset, option, limits) for option in OPTIONS]
+        values = [preset_value(page_preset(preset, limits), option) for option in OPTIONS]
         updates = [gr.update(value=value, visible=value is not None) for value in values]
         return [preset_html(preset), *updates]
 
@@ -123,15 +123,8 @@ def connect_choices(limits, preset, source, own_text, notice, numbers):
 
 
 def preset_value(preset, option):
-    """Return an option's value in a preset; None if the preset's model has no such option."""
-    chosen = PRESETS[preset]
-    return getattr(chosen.training, option, getattr(chosen.model, option, None))
-
-
-def allowed_value(preset, option, limits):
-    """Return `preset_value`, or the limit if it is lower, so that the form can start as it is."""
-    value = preset_value(preset, option)
-    return min(value, limits.max_steps) if option == "steps" else value
+    """Return an option's value in a Preset; None if its model has no such option."""
+    return getattr(preset.training, option, getattr(preset.model, option, None))
 
 
 def preset_html(preset):
@@ -146,8 +139,7 @@ def job_arguments(preset, source, text, file, name, *numbers):
     options = {
         option: value
         for option, value in zip(OPTIONS, numbers, strict=True)
-        if preset_value(preset, option) is not None
-        and value not in (None, preset_value(preset, option))  # None: the field was emptied
+        if value is not None and preset_value(PRESETS[preset], option) is not None
     }
     text = read_own_text(text, file) if source == OWN else ""
     return {"preset": preset, "name": (name or "").strip(), "text": text} | options

@@ -108,4 +108,4 @@ def default_run(statuses):
 
 def curve_of(history):
     val = tuple((step, val) for step, _, val in history.evals)
-    return Curve(history.directory.name, tuple(history.losses), val)
+    return Curve(history.name, tuple(history.losses), val)

@@ -66,7 +66,7 @@ BEFORE_WEIGHTS = {  # name: (change of the files, part of the message)
         "block_size is 1024",
     ),
     "layers": (model_with(n_layer=10**9), "n_layer is 1000000000"),
-    "heads": (model_with(n_head=2**40), "n_head=1099511627776"),
+    "heads": (model_with(n_head=2**40), "n_head is 1099511627776"),
     "wide": (model_with(n_embd=4096), "n_embd is 4096"),
     "digits": (lambda files: {"config.json": b'{"kind": ' + b"9" * 5000 + b"}"}, "too large"),
     "infinite": (config_with(data=1e308 * 10), "not a finite number"),

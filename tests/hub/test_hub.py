@@ -235,7 +235,7 @@ def test_pulling_from_the_hub_and_from_the_cache(hub, pushed, python):
     [
         (None, ["or it is private", "gated: ask for access"]),
         ("hf_other", ["or it is private", "gated: ask for access"]),
-        ("hf_nobody", ["token is not valid", "token is not valid"]),
+        ("hf_nobody", ["token is not valid", "gated: ask for access"]),
     ],
 )
 def test_private_and_gated_repositories(hub, pushed, python, token, messages):
@@ -244,6 +244,50 @@ def test_private_and_gated_repositories(hub, pushed, python, token, messages):
     errors = python(LOAD_ERRORS, "ann/secret", "ann/gated", token=token)
     for message, error in zip(messages, errors, strict=True):
         assert message in error
+
+
+def test_with_an_expired_token_public_models_are_fetched(hub, pushed, python):
+    hub.add("ann/small-gpt", pushed)
+    text = python(GENERATE)
+    assert python(GENERATE, token="hf_nobody", home="expired") == text
+
+
+PASTED = """
+    import os, sys
+    texts = []
+    for source in sys.argv[1:]:
+        model, tokenizer = charlm.load(source.replace("HUB", os.environ["HF_ENDPOINT"]))
+        texts.append(charlm.generate(model, tokenizer, "KING", 20, seed=3))
+    print(json.dumps(texts))
+"""
+
+
+def test_whatever_names_a_model_on_the_hub_is_accepted(hub, pushed, python):
+    hub.add("ann/small-gpt", pushed | {"model.safetensors": b"half"})
+    hub.add("ann/small-gpt", pushed)
+    repo = hub.repo("ann/small-gpt")
+    names = ("refs/pr/1", "feature/x", "v1.0+a")
+    repo.refs = dict.fromkeys(names, repo.commits[-1].sha)
+    hub.add("ann/small-gpt", {"model.safetensors": b"half"})
+    sources = [f"ann/small-gpt@{name}" for name in names]
+    addresses = ["HUB", "https://huggingface.co", "huggingface.co", "hf.co"]
+    sources += [f"{address}/ann/small-gpt/tree/refs%2Fpr%2F1" for address in addresses]
+    sources += ["HUB/ann/small-gpt/resolve/refs/pr/1/model.safetensors?download=true#x"]
+    assert len(set(python(PASTED, *sources))) == 1
+    hub.add("ann/small-gpt", pushed)
+    sources = ["HUB/ann/small-gpt", "HUB/ann/small-gpt/tree/main", " hf.co/ann/small-gpt/ "]
+    assert len(set(python(PASTED, *sources))) == 1
+
+
+def test_a_name_that_is_not_a_model_is_reported_as_such(python, trained, tmp_path):
+    (tmp_path / "file.txt").write_text("x")
+    names = [f"{trained}/nope", f"{tmp_path}/file.txt", "./nope", "a/b/c", "x" * 5000, "a/b@../c"]
+    names += ["a/b@", "https://example.com/a/b", "hf.co/datasets/a/b", "http://[", ""]
+    messages = python(LOAD_ERRORS, *names)
+    assert messages[0] == f"{trained}/nope is not a model directory; there is: small-gpt"
+    assert messages[1] == f"{tmp_path}/file.txt is not a model directory"
+    for name, message in zip(names[2:], messages[2:], strict=True):
+        assert "is not a model directory" in message or "is no Hub model: give its" in message, name
 
 
 def test_an_interrupted_download(hub, pushed, python):

@@ -25,6 +25,13 @@ def test_a_corpus_grows_to_its_length_and_is_returned_at_the_end(trained, monkey
     assert text.endswith("\n")
 
 
+def test_a_corpus_fits_the_limit_of_the_page(trained, monkeypatch):
+    monkeypatch.setattr(corpus_generation, "SCENES", 4)
+    limits = Limits(max_text=1100)
+    *_, (text, _) = generate_corpus(Library(trained, HubFollowers(), limits))
+    assert 900 < len(text.encode()) <= limits.max_text
+
+
 def test_a_corpus_needs_a_model(tmp_path):
     with pytest.raises(CharlmError, match=r"train one with train\.py"):
         next(generate_corpus(Library(tmp_path, HubFollowers(), Limits())))
