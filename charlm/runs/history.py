@@ -14,12 +14,12 @@ class History:
     """The curves and samples of a run; `update` adds the events logged since."""
 
     directory: Path
-    name: str = ""  # of the run; "": that of the directory
     start: dict | None = None
     losses: list = field(default_factory=list)  # (step, training loss of its batch)
     evals: list = field(default_factory=list)  # (step, training loss, validation loss)
     samples: list = field(default_factory=list)  # (step, text)
     cursor: int = 0
+    name: str = ""  # of the run; "": that of the directory
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self):

@@ -58,9 +58,9 @@ class RunMonitor:
         """Return the History of a run up to now; an empty one if it has no readable log."""
         with self._lock:
             try:
-                empty = History(self.directory(name), name)
+                empty = History(self.directory(name), name=name)
             except HubError:  # no longer followed
-                return History(Path(name), name)
+                return History(Path(name), name=name)
             history = self._histories.get(name, empty)
             if history.directory != empty.directory:  # another revision was pulled
                 history = empty

@@ -28,7 +28,8 @@ class Readers:
         self.queue, self.leave = queue, leave
         self._reading = Counter()  # session -> open streams
         self._tasks = set()
-        self._unread = {}  # session -> (client, bytes of its answers), the oldest first
+        # session -> (client, bytes of its answers, task that will drop them), the oldest first
+        self._unread = {}
 
     def is_absent(self, session):
         """Return whether nobody reads the messages of a session now."""
@@ -39,10 +40,11 @@ class Readers:
         if not self.is_absent(session):
             return
         if session not in self._unread:
-            self._drop_later(session, READ_WITHIN)
-        _, before = self._unread.pop(session, (client, 0))
-        self._unread[session] = client, before + len(json.dumps(answer, default=str))
-        own = [(s, size) for s, (c, size) in self._unread.items() if c == client]
+            self._unread[session] = client, 0, self._drop_later(session, READ_WITHIN)
+        _, before, dropping = self._unread.pop(session)
+        size = before + len(json.dumps(answer, default=str))
+        self._unread[session] = client, size, dropping
+        own = [(s, size) for s, (c, size, _) in self._unread.items() if c == client]
         excess = sum(size for _, size in own) - MAX_UNREAD
         for oldest, size in own:
             if excess > 0:
@@ -53,14 +55,22 @@ class Readers:
         task = asyncio.create_task(self._drop_unread(session, seconds))
         self._tasks.add(task)  # asyncio itself keeps none
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _drop_unread(self, session, seconds):
         """Drop the messages of a session that nobody has begun to read within some seconds."""
         await asyncio.sleep(seconds)
-        if self._unread.pop(session, None):
+        if self._forget(session):
             await self._end_events(session)
             self.queue().pending_messages_per_session.pop(session, None)
             self.queue().pending_event_ids_session.pop(session, None)
+
+    def _forget(self, session):
+        """Forget the unread answers of a session; return whether there were any."""
+        _, _, dropping = self._unread.pop(session, (None, 0, None))
+        if dropping and dropping is not asyncio.current_task():
+            dropping.cancel()  # it would drop later answers of the session
+        return dropping is not None
 
     async def _end_events(self, session):
         await self.queue().clean_events(session_hash=session)  # they send no more messages
@@ -72,7 +82,7 @@ class Readers:
 
         Yields a function to call at the end of the stream, after which the reader may leave.
         """
-        self._unread.pop(session, None)
+        self._forget(session)
         self._reading[session] += 1
         complete = asyncio.Event()
         watch = asyncio.create_task(self._watch(session, receive, complete))

@@ -1,5 +1,8 @@
 """The decoder compared with its model."""
 
+import copy
+
+import pytest
 import torch
 from small_models import make_model
 
@@ -29,3 +32,15 @@ def test_the_decoder_computes_what_the_model_does():
             made.accept([1, 1])
             expected = model(torch.tensor([ids]))[0, i]
             torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_any_precision_is_decoded_in_float32(name, dtype):
+    model = copy.deepcopy(MODELS[name]).to(dtype)
+    made = decoder.make_decoder(model)
+    made.reserve(1)
+    logits = made.step(0, [[1, 2, 3]], [0])[0]
+    assert logits.dtype == torch.float32
+    assert all(p.dtype == dtype for p in model.parameters())  # the caller's model stays as it is
+    torch.testing.assert_close(logits, model.float()(torch.tensor([[1, 2, 3]]))[0])

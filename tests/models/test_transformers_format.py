@@ -3,11 +3,15 @@
 import huggingface_hub
 import pytest
 import torch
+import torch.nn.functional as F
+from programs import REPOSITORY
 from small_models import LECTURE, describe, make_model
 
 from charlm.hub.push import export_model
 from charlm.models import checkpoint
 from charlm.models.transformers_format import (
+    GATE,
+    OLD_GATE,
     ConvertError,
     convert_if_possible,
     family,
@@ -112,3 +116,35 @@ def test_transformers_loads_an_exported_model(name, tokenizer, corpus, tmp_path)
     generate = pipeline("text-generation", str(theirs))
     text = generate("KING", max_new_tokens=8, do_sample=False)[0]["generated_text"]
     assert text.startswith("KING") and len(text) == 12
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["shakespeare", "gpt"])
+def test_a_bundled_model_predicts_the_same_in_every_dtype(name, dtype, tmp_path, tinyshakespeare):
+    from transformers import AutoModelForCausalLM
+
+    bundled = REPOSITORY / "checkpoints" / name
+    export_model(bundled, tmp_path, f"ann/{name}")
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=dtype)
+    ours, tokenizer = checkpoint.load(bundled)
+    ids = torch.tensor([tokenizer.encode(tinyshakespeare.text[-ours.config.block_size :])])
+    with torch.no_grad():
+        logits, expected = theirs(ids).logits.float(), ours(ids)
+    assert logits.isfinite().all()
+    losses = (F.cross_entropy(x[0, :-1], ids[0, 1:]) for x in (logits, expected))
+    assert abs(next(losses) - next(losses)) < {"float32": 1e-4}.get(dtype, 0.03)
+    largest = {"float32": 1e-3, "float16": 0.1}.get(dtype, 0.6)
+    assert (logits.log_softmax(-1) - expected.log_softmax(-1)).abs().max() < largest
+
+
+def test_an_export_of_an_earlier_version_is_read():
+    gpt = make_model("today", V, attention_every=2)
+    config, _, tensors = to_transformers("gpt", gpt.config, gpt.state_dict())
+    for layer in range(config.n_layer):
+        w1, w2, w3 = (f"model.layers.{layer}.feed_forward.w{n}.weight" for n in (1, 2, 3))
+        up = tensors[w3] * GATE
+        tensors |= {w1: up * OLD_GATE, w2: tensors[w2] / OLD_GATE, w3: up}
+    again = type(gpt)(config).eval()
+    again.load_state_dict(from_transformers(config, tensors), strict=True)
+    with torch.no_grad():
+        torch.testing.assert_close(again(ids_of(gpt)), gpt(ids_of(gpt)), rtol=1e-4, atol=1e-5)

@@ -56,3 +56,22 @@ def test_large_answers_of_one_client_do_not_touch_another():
 def test_an_answer_that_nobody_begins_to_read_is_dropped(monkeypatch):
     monkeypatch.setattr(readers, "READ_WITHIN", 0)
     assert kept([("a", "1.2.3.4", None)]) == ([], ["a"])
+
+
+def test_a_later_answer_of_a_session_has_its_own_time(monkeypatch):
+    monkeypatch.setattr(readers, "READ_WITHIN", 0.2)
+    queue, left = Queue(["a"]), []
+
+    async def read_once():
+        waiting = Readers(lambda: queue, left.append)
+        waiting.expect("a", "1.2.3.4", "first")
+        await asyncio.sleep(0.15)
+        async with waiting.reading("a", asyncio.Event().wait):
+            pass
+        waiting.expect("a", "1.2.3.4", "second")
+        await asyncio.sleep(0.1)  # the first one's time would be over
+        assert left == []
+        await asyncio.sleep(0.15)
+        assert left == ["a"]
+
+    asyncio.run(read_once())
