@@ -8,12 +8,12 @@ from pathlib import Path
 from charlm.console import protect_output
 from charlm.errors import CharlmError
 from charlm.hub.client import HubError
+from charlm.hub.proxies import prepare_proxies
 from charlm.hub.pull import disable_telemetry
 from charlm.hub.space import deploy
 from charlm.paths import checkpoints_directory
-from charlm.serving.clients import keep_loopback_direct, trust_proxies
+from charlm.serving.clients import trust_proxies
 from charlm.serving.limits import Limits
-from charlm.ui import build, launch_arguments
 
 HERE = Path(__file__).parent
 
@@ -24,7 +24,9 @@ def main():
     args = parse_arguments()
     disable_telemetry()
     trust_proxies()
-    keep_loopback_direct()
+    prepare_proxies()
+    from charlm.ui import build, launch_arguments  # imports gradio, which the proxies could break
+
     try:
         if args.deploy is not None:
             print(f"deployed to {deploy(HERE, args.deploy, args.model, args.private)}")

@@ -34,6 +34,7 @@ PRELOADED = """
 # they are imported again where that differs
 READING = {"huggingface_hub", "gradio", "gradio_client", "safehttpx"}
 READ = ("HF_", "HUGGING", "GRADIO_", "XDG_", "HOME", "SSL", "DO_NOT_TRACK", "DISABLE_TELEMETRY")
+READ += ("HTTP", "http", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
 PORT = "GRADIO_SERVER_PORT"
 POLL_SECONDS = 0.01
 MAX_REQUEST = 2**20  # bytes

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+import preloaded
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -180,20 +181,20 @@ def test_invalid_requests_about_runs_are_reported(client, endpoint, arguments, m
 
 def test_without_a_model_the_error_says_how_to_train_one(tmp_path):
     (tmp_path / "app.py").symlink_to(REPOSITORY / "app.py")
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "app.py")], capture_output=True, text=True, check=False
-    )
+    done = preloaded.run([sys.executable, str(tmp_path / "app.py")], text=True)
     assert done.returncode == 2
     assert "train one with train.py" in done.stderr
     assert "Traceback" not in done.stderr
 
 
+UNUSABLE = {
+    "http_proxy": "http://user:secret@host:port",
+    "HTTPS_PROXY": "http://[::1",
+    "all_proxy": "socks9://127.0.0.1:1",
+}
 ODD_STARTS = {
-    "a proxy for everything": ({"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}, ""),
-    "a proxy and a host that goes around it": (
-        {"http_proxy": "http://127.0.0.1:9", "no_proxy": "example.org"},
-        "",
-    ),
+    "proxies": ({"http_proxy": "http://127.0.0.1:9", "no_proxy": "example.org"}, ""),
+    "unusable proxies": (UNUSABLE, ""),
     "output that is closed": ({}, ">&- 2>&-"),
     "output to a full disk": ({}, ">/dev/full 2>&1"),
 }
@@ -201,15 +202,17 @@ ODD_STARTS = {
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("start", ODD_STARTS)
-def test_the_page_is_served(start, trained):
+def test_the_page_is_served(start, trained_copy, tmp_path):
     variables, output = ODD_STARTS[start]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    places = {"CHARLM_CHECKPOINTS": str(trained), "GRADIO_SERVER_PORT": port}
+    places = {"CHARLM_CHECKPOINTS": str(trained_copy), "GRADIO_SERVER_PORT": port}
     script = f"exec {shlex.quote(sys.executable)} app.py {output}"
-    env = os.environ | places | {"NO_PROXY": ""} | variables
-    server = subprocess.Popen(["bash", "-c", script], cwd=REPOSITORY, env=env)
+    env = os.environ | places | {"NO_PROXY": "", "no_proxy": ""} | variables
+    with (tmp_path / "log").open("w") as log:
+        options = {"cwd": REPOSITORY, "env": env, "stdout": log, "stderr": log}
+        server = subprocess.Popen(["bash", "-c", script], **options)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         give_up = time.monotonic() + 60
@@ -218,7 +221,7 @@ def test_the_page_is_served(start, trained):
                 answer = direct.open(f"http://127.0.0.1:{port}/", timeout=5)
                 break
             except OSError:
-                assert server.poll() is None, "the app ended"
+                assert server.poll() is None, (tmp_path / "log").read_text()
                 assert time.monotonic() < give_up
                 time.sleep(0.2)
         assert answer.status == 200
@@ -227,3 +230,8 @@ def test_the_page_is_served(start, trained):
     finally:
         server.kill()
         server.wait()
+    printed = (tmp_path / "log").read_text()
+    assert "Traceback" not in printed
+    assert "secret" not in printed
+    warning = "no proxy can be used as HTTPS_PROXY, all_proxy, http_proxy says"
+    assert (warning in printed) == (variables is UNUSABLE)

@@ -7,8 +7,6 @@ import os
 import urllib.request
 from dataclasses import dataclass, replace
 
-import torch
-
 from charlm.console import warn_once
 from charlm.data.tokenizer import normalize_newlines
 from charlm.errors import CharlmError
@@ -50,7 +48,7 @@ class Corpus:
 
     def split(self, tokenizer):
         """Return the first 90 % and last 10 % as ids: int64 tensors (N_train,) and (N_val,)."""
-        ids = torch.tensor(tokenizer.encode(self.text))
+        ids = tokenizer.encode_corpus(self.text)
         n_train = int(0.9 * len(ids))
         return ids[:n_train], ids[n_train:]
 

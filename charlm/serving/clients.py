@@ -33,15 +33,6 @@ def trust_proxies():
         os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
 
 
-def keep_loopback_direct():
-    """Exempt this machine from the proxies of the environment: Gradio requests its own page."""
-    exempt = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    names = [name for name in exempt.replace(" ", ",").split(",") if name]
-    if "*" not in names:
-        names += [name for name in ("localhost", "127.0.0.1", "::1") if name not in names]
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(names)
-
-
 def client_address(request):
     """Return the address of a Starlette or Gradio request's client: see `shorten`."""
     client = getattr(request, "client", None)

@@ -21,6 +21,17 @@ def test_a_text_survives_the_round_trip(text):
     assert CharTokenizer.from_json(tokenizer.to_json()).chars == tokenizer.chars
 
 
+@given(TEXTS, TEXTS)
+def test_a_corpus_is_encoded_alike(vocabulary, text):
+    tokenizer = CharTokenizer.fit(vocabulary)
+    assert tokenizer.encode_corpus(vocabulary).tolist() == tokenizer.encode(vocabulary)
+    if set(text) - set(vocabulary):
+        with pytest.raises(ValueError, match="is not among this model's"):
+            tokenizer.encode_corpus(text)
+    else:
+        assert tokenizer.encode_corpus(text).tolist() == tokenizer.encode(text)
+
+
 @given(TEXTS)
 def test_the_tokenizers_library_gives_the_same_ids(text):
     tokenizer = CharTokenizer.fit(text)
