@@ -67,10 +67,14 @@ def sync(descriptor, directory):
         )
 
 
+class PointerError(ValueError):
+    """A file that Git left in place of a large one."""
+
+
 def refuse_pointer(raw):
-    """Raise ValueError if a file starts like those that Git leaves in place of large ones."""
+    """Raise PointerError if a file's bytes begin like a pointer of Git LFS."""
     if raw.startswith(b"version https://git-lfs"):
-        raise ValueError("it is a Git LFS pointer, not the file itself: run `git lfs pull`")
+        raise PointerError("is a Git LFS pointer, not the file itself: run `git lfs pull`")
 
 
 def read_bounded(path, most):

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+from programs import CommandLine
 from same_run import log_of
 from small_models import SMALL_FLAGS
 
@@ -130,6 +131,22 @@ def test_a_text_may_have_any_name(train, text_file, name):
     assert done.returncode == 2
     assert "was not found" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_checkout_may_have_any_name(tmp_path, text_file):
+    folder = tmp_path / os.fsdecode(b"r\xe9p\xff")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    train = CommandLine(folder)
+    done = train("--data", text_file, "--name", "run", *STEPS)
+    assert done.returncode == 0, done.stderr
+    done = train("--name", "run", *MORE)
+    assert done.returncode == 0, done.stderr
+    model, _ = charlm.load(train.checkpoints / "run")
+    model.save_pretrained(folder / "saved")
+    assert charlm.GPT.from_pretrained(folder / "saved").config.n_embd == model.config.n_embd
 
 
 def test_runs_without_a_name_that_start_together_get_different_ones(train, text_file):

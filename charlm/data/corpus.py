@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from charlm.console import warn_once
 from charlm.data.tokenizer import normalize_newlines
 from charlm.errors import CharlmError
-from charlm.files import refuse_pointer, write_atomically
+from charlm.files import PointerError, refuse_pointer, write_atomically
 from charlm.paths import expand, is_writable, user_directories
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -112,8 +112,8 @@ def make_corpus(raw, name):
     """Return the Corpus of a text's UTF-8 bytes; raises DataError, with its name."""
     try:
         refuse_pointer(raw)
-    except ValueError as error:
-        raise DataError(f"{name} is no text: {error}") from None
+    except PointerError as error:
+        raise DataError(f"{name} {error}") from None
     if encoding := other_encoding(raw):
         convert = f"`iconv -f {encoding} -t UTF-8 FILE > NEW_FILE`"
         raise DataError(f"{name} is {encoding}, not UTF-8; save it as UTF-8, as by {convert}")

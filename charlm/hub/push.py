@@ -6,7 +6,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import safetensors.torch
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.utils import get_session
 
@@ -19,6 +18,7 @@ from charlm.models.checkpoint import (
     load_description,
     load_tokenizer,
     read_tensors,
+    serialize,
 )
 from charlm.models.transformers_format import ConvertError, to_transformers
 from charlm.runs.card import CARD_FILE, example_prompt, repo_card
@@ -69,7 +69,7 @@ def export_model(directory, folder, repo_id):
             reason, parts = str(error), json.loads(description.to_json())
         config_json = json.dumps(parts, indent=2) + "\n"
     (folder / CONFIG).write_text(config_json, encoding="utf-8")
-    safetensors.torch.save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    (folder / WEIGHTS).write_bytes(serialize(tensors))
     for name in (TOKENIZER, TOKENIZER_CONFIG, LOG_FILE):
         shutil.copyfile(directory / name, folder / name)
     prompt = example_prompt(load_tokenizer(directory))

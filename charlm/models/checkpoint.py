@@ -17,10 +17,10 @@ import torch
 from charlm.config import TrainConfig, names_of, pick
 from charlm.data.tokenizer import CharTokenizer
 from charlm.errors import CharlmError, quote
-from charlm.files import parse_json, read_bounded, refuse_pointer, write_atomically
+from charlm.files import PointerError, parse_json, read_bounded, refuse_pointer, write_atomically
 from charlm.models.bigram import BigramLM
 from charlm.models.gpt import GPT
-from charlm.models.sizes import MisfitError, check_header, fits_size, tensor_shapes
+from charlm.models.sizes import MisfitError, check_shapes, fits_size, read_shapes, tensor_shapes
 from charlm.models.transformers_format import from_transformers
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
@@ -171,9 +171,11 @@ def check_weights(path, description):
     except ValueError as error:
         raise CheckpointError(f"{path} does not fit {CONFIG}: {error}") from None
     try:
-        check_header(path, shapes)
+        check_shapes(read_shapes(path), shapes)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
+    except PointerError as error:
+        raise CheckpointError(f"{path} {error}") from None
     except MisfitError as error:
         raise CheckpointError(f"{path} does not fit {CONFIG}: {error}") from None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -212,9 +214,8 @@ def count_parameters(directory):
     Only the header of the weights file is read.
     """
     path = directory / WEIGHTS
-    with raise_checkpoint_error(path), safetensors.safe_open(path, "pt") as file:
-        slices = map(file.get_slice, file.keys())
-        return sum(math.prod(piece.get_shape()) for piece in slices)
+    with raise_checkpoint_error(path):
+        return sum(math.prod(shape) for shape in read_shapes(path).values())
 
 
 def parse_file(path, from_json):
@@ -223,6 +224,8 @@ def parse_file(path, from_json):
         return from_json(read_bounded(path, MAX_BYTES.get(path.name, MAX_OTHER)).decode())
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
+    except PointerError as error:
+        raise CheckpointError(f"{path} {error}") from None
     except UnicodeDecodeError:
         raise CheckpointError(f"{path} is damaged or not charlm's: it is not UTF-8") from None
     except KeyError as error:
@@ -250,5 +253,7 @@ def raise_checkpoint_error(path):
         yield
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    except PointerError as error:
+        raise CheckpointError(f"{path} {error}") from None
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} is damaged or not safetensors: {error}") from None

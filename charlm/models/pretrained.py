@@ -24,7 +24,8 @@ class Pretrained(PyTorchModelHubMixin, library_name="charlm", license="mit"):
         config, fields, tensors = convert_if_possible(self.kind, self.config, self.state_dict())
         parts = {"kind": self.kind, "model": vars(config)} | fields
         (directory / CONFIG).write_text(json.dumps(parts, indent=2) + "\n", encoding="utf-8")
-        safetensors.torch.save_file(tensors, directory / WEIGHTS, {"format": "pt"})
+        # not save_file, which takes UTF-8 paths only
+        (directory / WEIGHTS).write_bytes(safetensors.torch.save(tensors, {"format": "pt"}))
 
     @classmethod
     def _from_pretrained(cls, *, model_id, config=None, map_location="cpu", **where):
@@ -34,9 +35,10 @@ class Pretrained(PyTorchModelHubMixin, library_name="charlm", license="mit"):
         if directory.is_dir():
             path = directory / WEIGHTS
         else:
-            path = hf_hub_download(model_id, WEIGHTS, **where)
+            path = Path(hf_hub_download(model_id, WEIGHTS, **where))
         model = cls(cls.config_class(**config["model"]))
-        tensors = {name: t.float() for name, t in safetensors.torch.load_file(path).items()}
+        tensors = safetensors.torch.load(path.read_bytes())
+        tensors = {name: t.float() for name, t in tensors.items()}
         if "model_type" in config:
             tensors = from_transformers(model.config, tensors)
         model.load_state_dict(tensors, strict=True)

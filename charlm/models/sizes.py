@@ -71,10 +71,11 @@ def fits_size(shapes, size):
     return any(2 <= header <= MAX_HEADER for header in headers)
 
 
-def check_header(path, shapes):
-    """Raise ValueError unless a safetensors file has exactly these shapes, by name.
+def read_shapes(path):
+    """Return the shape of each tensor in a safetensors file, by name.
 
-    Only the header is read. The tensors must fill the rest of the file.
+    Only the header is read. Raises OSError, and ValueError, TypeError or KeyError unless it is one
+    whose tensors fill the rest of the file.
     """
     with path.open("rb") as file:
         refuse_pointer(file.read(100))
@@ -93,7 +94,7 @@ def check_header(path, shapes):
     expected = sum(BYTES_PER_NUMBER[dtype] * math.prod(shape) for dtype, shape in found.values())
     if size != 8 + length + expected:
         raise ValueError("its header does not fit its size")
-    check_shapes({name: shape for name, (_, shape) in found.items()}, shapes)
+    return {name: shape for name, (_, shape) in found.items()}
 
 
 class MisfitError(ValueError):

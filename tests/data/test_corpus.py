@@ -18,6 +18,12 @@ from charlm.data.tokenizer import CharTokenizer
         (b"ten chars.", "has 10 characters"),
         (b"caf\xe9 " * 500, "not UTF-8 text .byte 3"),
         (b"\0\1\2text" * 500, "binary file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer.*git lfs pull"),
+        (("KING: no!\n" * 200).encode("utf-16"), "is UTF-16, not UTF-8.*iconv -f UTF-16 -t UTF-8"),
+        (("KING: no!\n" * 200).encode("utf-16-le"), "is UTF-16LE, not UTF-8.*iconv -f UTF-16LE"),
+        (("Ach, König!\n" * 200).encode("utf-16-be"), "is UTF-16BE, not UTF-8"),
+        (("KING: no!\n" * 200).encode("utf-32"), "is UTF-32, not UTF-8"),
+        (("KING: no!\n" * 200).encode("utf-32-be"), "is UTF-32BE, not UTF-8"),
     ],
 )
 def test_an_unusable_text_is_named_with_the_reason(tmp_path, raw, message):

@@ -95,6 +95,21 @@ def test_a_damaged_file_is_named(model_directory, file, change, message):
         checkpoint.load(model_directory)
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 10748864\n"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_clone_without_its_large_files_is_explained(model_directory, file):
+    damage(model_directory, file, lambda raw: POINTER)
+    message = f"{file} is a Git LFS pointer, not the file itself: run `git lfs pull`"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.load(model_directory)
+    if file != "tokenizer.json":
+        count = {"model.safetensors": checkpoint.count_parameters}
+        with pytest.raises(CheckpointError, match=message):
+            count.get(file, checkpoint.load_description)(model_directory)
+
+
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_a_missing_file_is_named(model_directory, file):
     (model_directory / file).unlink()

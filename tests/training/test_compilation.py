@@ -1,5 +1,6 @@
 """torch.compile in training. The tests share shapes, so that little is compiled."""
 
+import pytest
 import torch
 from same_run import LONG, assert_same_run, kill_soon, log_of
 from small_models import describe, small_training
@@ -64,3 +65,34 @@ def test_a_short_run_is_not_compiled_unless_requested(corpus, tokenizer):
     start = next(make_trainer(corpus, tokenizer, "auto").events())
     assert not start.compiled
     assert not start.notes
+
+
+@pytest.mark.parametrize("missing", ["compile", "compile and stances"])
+def test_where_torch_compile_raises_a_run_notes_it_and_trains(
+    missing, corpus, tokenizer, monkeypatch
+):
+    def refuse(*_, **__):
+        raise RuntimeError("torch.compile is not supported on Python 3.99")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", refuse)
+    if missing != "compile":
+        monkeypatch.setattr(torch.compiler, "set_stance", refuse)
+    start, *_, end = run(make_trainer(corpus, tokenizer, "on", steps=2))
+    assert not start.compiled
+    assert "not supported on Python 3.99" in start.notes[0]
+    assert end.reason == "finished"
+
+
+def test_ctrl_c_leaves_the_compiler(corpus, tokenizer, monkeypatch):
+    trainer = make_trainer(corpus, tokenizer, "on", steps=2)
+
+    def interrupted(*_, **__):
+        assert trainer.compiling
+        trainer.stop()
+        raise KeyboardInterrupt  # as the signal handler does
+
+    monkeypatch.setattr(torch.nn.Module, "compile", interrupted)
+    start, *events = run(trainer)
+    assert not start.compiled
+    assert [event.event for event in events] == ["save", "end"]
+    assert events[-1].reason == "stopped"

@@ -227,3 +227,24 @@ def test_training_does_not_depend_on_the_global_random_state(corpus, tokenizer):
     b = make_trainer(corpus, tokenizer)
     run(b)
     assert all(p.equal(q) for p, q in zip(a.model.parameters(), b.model.parameters(), strict=True))
+
+
+def test_an_evaluation_is_left_when_the_run_is_stopped_and_made_on_resumption(corpus, tokenizer):
+    trainer = make_trainer(corpus, tokenizer)
+    events = trainer.events()
+    next(events)
+    evaluate = trainer.evaluate
+
+    def stopped_in_evaluation():
+        for number, part in enumerate(evaluate()):
+            if number == 1:
+                trainer.stop()
+            assert number < 3, "the evaluation goes on"
+            yield part
+
+    trainer.evaluate = stopped_in_evaluation
+    assert [event.event for event in events] == ["save", "end"]
+    state = trainer.state()
+    assert (state.step, state.evaluated) == (0, False)
+    resumed = make_trainer(corpus, tokenizer, start=state)
+    assert [event.event for event in resumed.events()][:3] == ["start", "eval", "save"]
