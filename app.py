@@ -8,11 +8,10 @@ from pathlib import Path
 from charlm.console import protect_output
 from charlm.errors import CharlmError
 from charlm.hub.client import HubError
-from charlm.hub.proxies import prepare_proxies
 from charlm.hub.pull import disable_telemetry
 from charlm.hub.space import deploy
 from charlm.paths import checkpoints_directory
-from charlm.serving.clients import trust_proxies
+from charlm.serving.environment import address_error, prepare_environment
 from charlm.serving.limits import Limits
 
 HERE = Path(__file__).parent
@@ -23,11 +22,10 @@ def main():
     protect_output()
     args = parse_arguments()
     disable_telemetry()
-    trust_proxies()
-    prepare_proxies()
-    from charlm.ui import build, launch_arguments  # imports gradio, which the proxies could break
-
     try:
+        prepare_environment()
+        from charlm.ui import build, launch_arguments  # imports gradio
+
         if args.deploy is not None:
             print(f"deployed to {deploy(HERE, args.deploy, args.model, args.private)}")
             return 0
@@ -37,7 +35,11 @@ def main():
     except CharlmError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 1 if isinstance(error, HubError) else 2
-    page.launch(share=args.share or None, **launch_arguments(page, limits))
+    try:
+        page.launch(share=args.share or None, **launch_arguments(page, limits))
+    except (OSError, OverflowError):
+        print(f"app.py: {address_error()}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -187,6 +187,17 @@ def test_without_a_model_the_error_says_how_to_train_one(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("port", ["7860", "65535"])
+def test_an_address_of_another_machine_is_reported(trained_copy, port):
+    places = {"CHARLM_CHECKPOINTS": str(trained_copy), "GRADIO_SERVER_NAME": "203.0.113.7"}
+    command = [sys.executable, str(REPOSITORY / "app.py")]
+    env = os.environ | places | {"GRADIO_SERVER_PORT": port}
+    done = preloaded.run(command, text=True, env=env)
+    assert done.returncode == 1
+    assert f"app.py: cannot serve the page at 203.0.113.7, port {port} or one of" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 UNUSABLE = {
     "http_proxy": "http://user:secret@host:port",
     "HTTPS_PROXY": "http://[::1",

@@ -4,6 +4,7 @@ A browser that was led to resolve a foreign name to this machine (DNS rebinding)
 the `Host` of its requests. Refusing it keeps other websites from using a page on loopback.
 """
 
+import contextlib
 import ipaddress
 import os
 from urllib.parse import urlsplit
@@ -19,7 +20,8 @@ def configured_hosts():
     """
     names = os.environ.get("CHARLM_HOSTS", "").split(",")
     names.append(os.environ.get("SPACE_HOST", ""))
-    names.append(urlsplit(os.environ.get("GRADIO_ROOT_PATH", "")).netloc)
+    with contextlib.suppress(ValueError):  # no address
+        names.append(urlsplit(os.environ.get("GRADIO_ROOT_PATH", "")).netloc)
     return {host_name(name) for name in names if name.strip()}
 
 

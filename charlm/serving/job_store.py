@@ -62,6 +62,6 @@ class JobStore:
         for path in self.directory.glob(".*.deleted"):
             shutil.rmtree(path, ignore_errors=True)
         for path in self.directory.glob(".*.new"):
-            pid = path.name.split(".")[-2]
+            pid = path.name.split(".")[-2].partition("-")[0]
             if pid.isdecimal() and not command_of(int(pid)):
                 shutil.rmtree(path, ignore_errors=True)

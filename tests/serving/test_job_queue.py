@@ -537,7 +537,12 @@ def test_the_reason_why_a_run_could_not_resume_is_shown(queue):
 
 def test_leftovers_of_killed_processes_are_deleted(queue):
     queue.store.folder.mkdir()
-    for name in (".x.deleted", ".x.4194999.new", f".y.{os.getpid()}.new"):
+    for name in (
+        ".x.deleted",
+        ".x.4194999.new",
+        ".x.4194999-0a1b2c3d.new",
+        f".y.{os.getpid()}.new",
+    ):
         (queue.directory / name).mkdir()
     queue.start_worker()
     give_up = time.monotonic() + 20
