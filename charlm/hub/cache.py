@@ -4,6 +4,8 @@ A repository that the page downloads first gets a marker file. Only marked repos
 deleted, so those that the user fetched for other purposes stay.
 """
 
+import contextlib
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 from huggingface_hub import constants, scan_cache_dir
 from huggingface_hub.file_download import repo_folder_name
 
+ATTEMPTS = 5  # to read the cache while other programs change it
 MARKER = "fetched_by_charlm"  # its modification time is that of the last use
 
 
@@ -42,14 +45,22 @@ def has_revision(repo_id, sha):
 def delete_revision(directory, sha):
     """Delete a commit from a repository's directory, with the files that no other commit has.
 
-    If no commit is left, the repository is deleted.
+    If no commit is left, the repository is deleted. Raises OSError.
     """
-    cached = scan_cache_dir()
+    cached = scan()
     # another repository, which stays, may have a commit with the same hash
     cached = replace(cached, repos=frozenset(r for r in cached.repos if r.repo_path == directory))
     cached.delete_revisions(sha).execute()
     if not any((directory / "snapshots").glob("*")):
         delete_repository(directory)
+
+
+def scan():
+    """Return what the cache has. Raises OSError."""
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(OSError):  # another program deletes files meanwhile
+            return scan_cache_dir()
+    return scan_cache_dir()
 
 
 def delete_repository(directory):
@@ -60,17 +71,21 @@ def delete_repository(directory):
 
 def size_of(directory):
     """Return the bytes of all files of a repository."""
-    files = [path for path in directory.rglob("*") if path.is_file()]
-    # a blob may be a link to a store of all repositories; other links point to blobs
-    files = [path for path in files if path.parent.name == "blobs" or not path.is_symlink()]
-    return sum(path.stat().st_size for path in files)
+    total = 0
+    for folder, _, names in os.walk(directory):  # skips what is deleted meanwhile
+        for path in (Path(folder) / name for name in names):
+            # a blob may be a link to a store of all repositories; other links point to blobs
+            if path.parent.name == "blobs" or not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    total += path.stat().st_size
+    return total
 
 
 def limit_size(most, in_use, busy=()):
     """Delete the least recently used commits of marked repositories beyond `most` bytes in all.
 
     `in_use`: snapshot directories that stay. `busy`: ids of repositories that stay whole, since
-    they are being downloaded.
+    they are being downloaded. Raises OSError, as when another program changes the cache.
     """
     markers = Path(constants.HF_HUB_CACHE).glob(f"models--*/{MARKER}")
     directories = [marker.parent for marker in markers]

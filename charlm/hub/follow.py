@@ -1,12 +1,13 @@
 """Hub models on a page: added by name, used from the cache, and updated in the background."""
 
+import contextlib
 import threading
 import time
 import weakref
 from dataclasses import replace
 
 from charlm.hub import cache
-from charlm.hub.client import HubError, canonical_source, parse_source
+from charlm.hub.client import HubError, canonical_source, describe_error, parse_source
 from charlm.hub.pull import PulledModel, RefusedError, find_cached, pull
 
 CHECK_INTERVAL = 15  # seconds between checks for a new revision of a model that is in use
@@ -91,7 +92,8 @@ class HubFollowers:
                 return
             in_use = [f.pulled for f in list(self._followers.values())] + [pulled]
             directories = {pulled.directory for pulled in in_use if pulled}
-            cache.limit_size(self._max_cache, directories, self._downloading)
+            with contextlib.suppress(OSError):  # the next download tries again
+                cache.limit_size(self._max_cache, directories, self._downloading)
 
     def drop(self, source):
         """Stop following a source."""
@@ -166,5 +168,8 @@ class Follower:
                 notice = f"the new revision {error.sha[:7]} of {self.source} is refused: {error};"
                 notice += f" {self.pulled.revision[:7]} stays in use"
                 self.pulled = replace(self.pulled, notice=notice)
+        except Exception as error:
+            self.error = f"cannot fetch {self.source}: {describe_error(error)}"
+            raise  # the thread prints it
         finally:
             self.checked.set()

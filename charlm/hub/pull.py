@@ -189,7 +189,8 @@ def download_checked(repo_id, sha, sizes, token, check, refused):
         raise HubError(f"cannot store {repo_id}: {error.strerror}") from None
     except CharlmError as error:
         if not had_it:
-            cache.delete_revision(cache.repo_directory(repo_id), sha)
+            with contextlib.suppress(OSError):  # limit_size deletes it later
+                cache.delete_revision(cache.repo_directory(repo_id), sha)
         if len(refused) >= MAX_REFUSED:
             refused.clear()
         message = name_files(str(error), pulled.directory, repo_id)
