@@ -70,7 +70,8 @@ class Scheduler:
     def schedule(self, now):
         """Stop, preempt and start streams; return the Changes. `now`: time.monotonic's clock."""
         for stream in self.running:
-            stream.stopped |= now - stream.start_time > self.limits.max_seconds
+            if now - stream.start_time > self.limits.max_seconds:
+                stream.stopped = stream.timed_out = True
         removed = [stream for stream in self.running if stream.ended]
         self.running = [stream for stream in self.running if not stream.ended]
         self._remove_ended()

@@ -29,6 +29,7 @@ class Progress:
     other_streams: int = 0  # of the same model that run or wait
     done: bool = False
     stopped: bool = False  # done before all characters were generated
+    timed_out: bool = False  # stopped because it took longer than the page allows
 
     @property
     def new_chars(self):
@@ -89,7 +90,8 @@ async def follow(engine, tokenizer, prompt, model, config, client, stop_requeste
             if stream.error:
                 raise CharlmError(f"{model} cannot continue: {stream.error}")
             if ended:
-                yield progress(done=True, stopped=not stream.complete)
+                stopped = not stream.complete
+                yield progress(done=True, stopped=stopped, timed_out=stream.timed_out and stopped)
                 return
             position = engine.queue_position(stream)
             yield progress(queue_position=position, other_streams=others)

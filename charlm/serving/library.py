@@ -34,6 +34,8 @@ class ModelSummary:
 
     kind: str
     block_size: int
+    vocab_size: int
+    data_name: str  # of the text that it was trained on
     parameters: int | None
     val_loss: float | None  # nats per character
     sample: str  # the last one of the training run, at step `sample_step`; "" if there is none
@@ -247,6 +249,8 @@ class Library:
         return ModelSummary(
             kind=description.kind,
             block_size=description.model.block_size,
+            vocab_size=description.model.vocab_size,
+            data_name=description.data["name"],
             parameters=last.get("start", {}).get("parameters"),
             val_loss=last.get("eval", {}).get("val_loss"),
             sample=last.get("sample", {}).get("text", ""),

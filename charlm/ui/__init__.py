@@ -14,6 +14,7 @@ from charlm.serving.run_monitor import RunMonitor
 from charlm.ui.api import add_endpoints
 from charlm.ui.events import GENERATE_EVENT, QUIET
 from charlm.ui.launch import launch_arguments
+from charlm.ui.masthead import masthead_html
 from charlm.ui.page import Page
 from charlm.ui.page_load import connect_page_load
 from charlm.ui.play import build_play_tab
@@ -24,13 +25,6 @@ __all__ = ["build", "launch_arguments"]
 
 TICK = 1.0  # seconds between updates of the Watch tab
 SET_ACTIVE = "() => [{{__type__: 'update', active: {active}}}]"
-MASTHEAD = """
-<header>
-  <div class="rule">❦</div>
-  <h1>charlm</h1>
-  <p>A company of very small players, who write Shakespeare one letter at a time</p>
-</header>
-"""
 
 
 def build(directory, model=None, limits=None, trainer=None):
@@ -53,7 +47,7 @@ def build(directory, model=None, limits=None, trainer=None):
     parameters = endpoint_parameters(limits, default)
     parameters[GENERATE_EVENT] = parameters["generate"]
     with Page(parameters, library.pools, title="charlm", analytics_enabled=False) as page:
-        gr.HTML(MASTHEAD, elem_id="masthead")
+        gr.HTML(masthead_html(library, default, limits.training == "on"), elem_id="masthead")
         timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play") as play_tab:

@@ -8,6 +8,7 @@ from charlm.serving.bodies import BodyCheck, Event
 from charlm.serving.hosts import HostCheck
 from charlm.serving.routes import RouteCheck
 from charlm.serving.uploads import UploadLimits
+from charlm.ui.preview import ICON, LinkPreview
 from charlm.ui.readers import ReaderWatch
 from charlm.ui.theme import theme_arguments
 
@@ -25,6 +26,7 @@ def launch_arguments(page, limits):
         "mcp_server": importlib.util.find_spec("mcp") is not None,
         "max_threads": MAX_EVENTS,
         "max_file_size": max_file,
+        "favicon_path": str(ICON),
         "state_session_capacity": MAX_SESSIONS,
         "app_kwargs": {"middleware": middleware(page, limits, max_file)},
         **theme_arguments(),
@@ -35,6 +37,7 @@ def middleware(page, limits, max_file):
     """Return the checks that every request passes before Gradio sees it."""
     return [
         Middleware(HostCheck, share_url=lambda: page.share_url),
+        Middleware(LinkPreview, share_url=lambda: page.share_url),
         Middleware(RouteCheck),
         Middleware(UploadLimits, max_file=max_file),
         Middleware(ReaderWatch, readers=page.readers),

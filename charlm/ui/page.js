@@ -1,7 +1,23 @@
 // The page's behaviour in the browser, without requests to the server.
 (() => {
   const find = (id) => document.getElementById(id);
-  const isNarrow = () => window.matchMedia("(max-width: 768px)").matches;
+  const matches = (query) => window.matchMedia(query).matches;
+  const isNarrow = () => matches("(max-width: 768px)");
+  const behavior = () => (matches("(prefers-reduced-motion: reduce)") ? "auto" : "smooth");
+  const DOUBLE_CLICK = 400; // milliseconds
+
+  // The second click of a double click on Generate must not hit Stop, which appears in its place.
+  let generateClicked = -DOUBLE_CLICK;
+  document.addEventListener(
+    "click",
+    (event) => {
+      const button = event.target.closest("button");
+      if (button?.id === "generate") generateClicked = event.timeStamp;
+      const early = event.timeStamp - generateClicked < DOUBLE_CLICK;
+      if (button?.id === "stop-generating" && early && event.detail) event.stopPropagation();
+    },
+    true,
+  );
 
   // Ctrl+Enter or Cmd+Enter generates, wherever the focus is.
   document.addEventListener("keydown", (event) => {
@@ -23,7 +39,7 @@
     }
     // on a phone the text is below the controls: scroll to it when a generation begins
     const generates = button.id === "generate" || button.closest("#examples");
-    if (generates && isNarrow()) find("output").scrollIntoView({ behavior: "smooth" });
+    if (generates && isNarrow()) find("output").scrollIntoView({ behavior: behavior() });
   });
 
   // A link to a generation is copied when clicked; without a clipboard it opens like any other.

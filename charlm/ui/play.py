@@ -52,13 +52,13 @@ def build_controls(library, default):
     """Build the controls, in the order in which a visitor decides on them."""
     return PlayControls(
         hub_notice=gr.HTML(elem_id="hub-notice"),
-        model=gr.Radio(library.names(), value=default, label="The player", elem_id="model"),
+        model=gr.Radio(library.names(), value=default, label="Model", elem_id="model"),
         model_summary=gr.HTML(model_summary_html(library, default), elem_id="model-summary"),
         hub_source=None if library.limits.hub == "off" else build_hub_source(),
         prompt=gr.Textbox(
             EXAMPLES["Romeo"],
-            label="The first words",
-            placeholder="Leave this empty and the player opens the scene.",
+            label="Prompt",
+            placeholder="The text to continue. Leave it empty, and the model begins by itself.",
             lines=3,
             max_lines=8,
             elem_id="prompt",
@@ -72,11 +72,11 @@ def build_controls(library, default):
 
 
 def build_hub_source():
-    title = "Another player, from the Hugging Face Hub …"
+    title = "Load a model from the Hub"
     with gr.Accordion(title, open=False, elem_id="hub-model"):
         return gr.Textbox(
-            label="Whose, and what it is called",
-            info="a model that somebody trained and pushed; Enter fetches it",
+            label="Model on the Hugging Face Hub",
+            info="one that somebody trained with charlm and pushed; Enter loads it",
             placeholder="user/repo, or user/repo@revision",
             max_length=250,
             elem_id="hub-source",
@@ -102,7 +102,7 @@ def build_settings(limits):
         "top_p": ("Top-p", 0, 1, 0.01),
         "min_p": ("Min-p", 0, 1, 0.01),
     }
-    title = "Stage directions: length, temperature, seed …"
+    title = "Settings: length, temperature, seed"
     with gr.Accordion(title, open=False, elem_id="settings"):
         settings = [
             gr.Slider(low, high, parameters[name].default, step=step, label=label, info=notes[name])

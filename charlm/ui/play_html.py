@@ -3,24 +3,28 @@
 from html import escape
 
 from charlm.errors import CharlmError
+from charlm.ui.figures import unsure_between
 from charlm.ui.text_html import text_html
 
 KINDS = {
-    "gpt": "reads {block_size} characters back and attends to all of them",
-    "bigram": "sees one character back and attends to nothing",
+    "gpt": "Sees {block_size} characters back",
+    "bigram": "Sees one character back",
 }
 
 
 def model_summary_html(library, name):
-    """Return one line about a model: weights, context, validation loss and revision."""
+    """Return a line about a model: context, parameters, validation loss and revision."""
     try:
         summary = library.summary(name)
     except CharlmError as error:
         return f'<p class="model-summary">{escape(str(error))}</p>'
-    facts = [f"{summary.parameters:,} weights"] if summary.parameters else []
-    facts.append(KINDS[summary.kind].format(block_size=summary.block_size))
+    facts = [KINDS[summary.kind].format(block_size=summary.block_size)]
+    if summary.parameters:
+        facts.append(f"{summary.parameters:,} parameters")
     if summary.val_loss is not None:
-        facts.append(f"validation loss {summary.val_loss:.4f}")
+        unsure = unsure_between(summary.val_loss)
+        guessing = f"blind guessing: {summary.vocab_size:,}"
+        facts.append(f"validation loss {summary.val_loss:.4f}, {unsure} ({guessing})")
     if summary.revision:
         facts.append(f"revision {summary.revision[:7]}")
     return f'<p class="model-summary">{escape("; ".join(facts))}.</p>'
@@ -52,11 +56,13 @@ def progress_html(progress, link):
 def status_html(progress, link):
     """Return the line below the text: queue position or speed, and at the end the link."""
     if position := progress.queue_position:
-        before = f"{position - 1:,} before you" if position > 1 else "you are the next"
-        return status_line(f"{link.model} writes for others; {before}")
+        before = f"{position - 1:,} before you" if position > 1 else "you are next"
+        return status_line(f"{link.model} is busy: {before} in the queue")
     speed = progress.new_chars / max(progress.seconds, 1e-3)
     line = f"{progress.new_chars:,} characters, {speed:,.0f} a second, seed {progress.seed}"
-    line = f"{link.model}: {line}{', stopped' if progress.stopped else ''}"
+    if progress.stopped:
+        line += ", ended by this page's limit of time" if progress.timed_out else ", stopped"
+    line = f"{link.model}: {line}"
     if not progress.done and (others := progress.other_streams):
         line += f"; {others:,} other{'s' if others > 1 else ''} at the same time"
     if not progress.done or progress.stopped:
@@ -85,5 +91,5 @@ def dropped_notice_html(progress):
         return ""
     names = " ".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in progress.dropped[:20])
     more = " and others" if len(progress.dropped) > 20 else ""
-    sentence = f"This player does not know {names}{more}; left out."
+    sentence = f"This model does not know {names}{more}; left out."
     return f'<p class="notice" role="status">{escape(sentence)}</p>'

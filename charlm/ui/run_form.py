@@ -11,7 +11,7 @@ from charlm.presets import PRESETS
 from charlm.serving.limits import OPTIONS, page_preset
 from charlm.ui.events import QUIET
 
-TINY_SHAKESPEARE, OWN, GENERATED = "Tiny Shakespeare", "My own", "One that a model writes now"
+TINY_SHAKESPEARE, OWN, GENERATED = "Tiny Shakespeare", "My own", "Written by a model now"
 NOTES = {**notes_of(GPTConfig), **notes_of(TrainConfig)}
 LABELS = {
     "steps": "Steps",
@@ -58,14 +58,14 @@ def build_run_form(limits):
     start = gr.Button("Train one now", variant="primary", elem_id="train")
     notice = gr.HTML(preset_html("fast"), elem_id="train-notice")
     use_generated = gr.Button(
-        "Let a model write one and learn from that", visible=False, elem_id="use-generated"
+        "Train on a text that a model writes now", visible=False, elem_id="use-generated"
     )
-    with gr.Accordion("What to train, and on which text …", open=False, elem_id="form"):
-        preset = gr.Radio(list(PRESETS), value="fast", label="The preset", elem_id="preset")
+    with gr.Accordion("Options: preset, text, name, network", open=False, elem_id="form"):
+        preset = gr.Radio(list(PRESETS), value="fast", label="Preset", elem_id="preset")
         source = build_source()
         text, file = build_own_text(limits)
         name = gr.Textbox(
-            label="Its name",
+            label="Name",
             info="small letters, digits, '-', '_' and '.'; empty: made from the preset's",
             max_length=64,
             elem_id="run-name",
@@ -78,7 +78,7 @@ def build_run_form(limits):
 
 def build_source():
     sources = [TINY_SHAKESPEARE, OWN, GENERATED]
-    return gr.Radio(sources, value=TINY_SHAKESPEARE, label="The text", elem_id="source")
+    return gr.Radio(sources, value=TINY_SHAKESPEARE, label="Text", elem_id="source")
 
 
 def build_own_text(limits):

@@ -2,13 +2,14 @@
 
 from html import escape
 
+from charlm.ui.figures import unsure_between
 from charlm.ui.text_html import text_html
 
 NO_RUNS_HTML = "<p>Nothing has been trained here yet.</p>"
 MAX_ROWS = 200  # of the table of evaluations
 STATES = {
-    "waiting": "waits in line",
-    "starting": "is about to begin",
+    "waiting": "waits in the queue",
+    "starting": "is starting",
     "running": "is learning",
     "paused": "is paused",
     "finished": "has finished",
@@ -43,7 +44,7 @@ def run_facts(status):
     """Yield the current figures of a run, each as a phrase."""
     if status.state == "waiting":
         position = status.queue_position
-        yield "next in line" if position == 1 else f"number {position} in line"
+        yield "next in the queue" if position == 1 else f"number {position} in the queue"
     yield f"step {status.step:,} of {status.steps:,}"
     if status.eta_seconds is not None:
         yield f"{format_duration(status.eta_seconds)} left"
@@ -51,7 +52,7 @@ def run_facts(status):
         yield f"{status.chars_per_second:,.0f} characters a second"
         yield f"learning rate {status.learning_rate:.2g}"
     if status.val_loss is not None:
-        yield f"validation loss {status.val_loss:.4f}"
+        yield f"validation loss {status.val_loss:.4f}, {unsure_between(status.val_loss)}"
 
 
 def format_duration(seconds):
@@ -88,7 +89,7 @@ def figures_html(history):
 def sample_html(history, step):
     """Return the last sample taken at or before a step; the first one if all came later."""
     if not history.samples:
-        return '<p class="status">What it writes will stand here.</p>'
+        return '<p class="status">Its samples will appear here.</p>'
     earlier = [sample for sample in history.samples if sample[0] <= step]
     sample_step, text = earlier[-1] if earlier else history.samples[0]
     title = (
@@ -102,7 +103,7 @@ def sample_html(history, step):
 def run_label(status):
     """Return the run's entry in the list of all runs: its name, and its state or final loss."""
     if status.state == "waiting":
-        return f"{status.name} · waits, {status.queue_position} in line"
+        return f"{status.name} · waits, number {status.queue_position}"
     if status.state in ("running", "paused") and status.steps:
         return f"{status.name} · {status.state}, {100 * status.step // status.steps} %"
     if status.state == "finished" and status.val_loss is not None:

@@ -1,10 +1,22 @@
 """A text set like a printed play: pure functions from text to HTML."""
 
-import re
+import unicodedata
 from html import escape
 
-# "ROMEO:" or "First Citizen:", alone on the first line or on a line after an empty one
-SPEAKER = re.compile(r"[A-Z][A-Za-z' -]{0,30}:")
+MAX_SPEAKER = 32  # characters
+
+
+def is_speaker(line):
+    """Return whether a line may name who speaks next: "ROMEO:" or "First Citizen:", in any script.
+
+    It has letters, with their marks, apostrophes, spaces and hyphens, and no lower-case one first.
+    """
+    name, colon = line[:-1], line[-1:]
+    if colon not in (":", "：") or not 0 < len(name) < MAX_SPEAKER:
+        return False
+    if not name[0].isalpha() or name[0].islower():
+        return False
+    return all(c.isalpha() or c in "’' -" or unicodedata.category(c)[0] == "M" for c in name)
 
 
 def text_html(text, prompt_length=0, generating=False):
@@ -20,7 +32,7 @@ def text_html(text, prompt_length=0, generating=False):
     parts = [f'<article class="play-text{" generating" if generating else ""}">']
     start, after_gap = 0, True
     for line in text.split("\n"):
-        kind = "gap" if not line else "speaker" if after_gap and SPEAKER.fullmatch(line) else "line"
+        kind = "gap" if not line else "speaker" if after_gap and is_speaker(line) else "line"
         own = max(0, min(len(line), prompt_length - start))
         marked = f'<span class="prompt">{escape(line[:own])}</span>' if own else ""
         parts.append(f'<p class="{kind}">{marked}{escape(line[own:])}')

@@ -86,12 +86,12 @@ def build_run_panel():
             100,
             100,
             step=1,
-            label="Its samples, from the first to the latest",
+            label="Samples, from the first to the latest",
             elem_id="sample-position",
         ),
         "sample": gr.HTML(elem_id="sample"),
     }
-    with gr.Accordion("The figures", open=False, elem_id="figures"):
+    with gr.Accordion("All losses", open=False, elem_id="figures"):
         return panel | {"figures": gr.HTML()}
 
 
@@ -106,11 +106,11 @@ def build_actions():
 def build_run_choices(names):
     """Build the choice of the run shown and of the runs drawn beside it, as `build_run_panel`."""
     return {
-        "run": gr.Radio(names, label="The runs", elem_id="runs"),
+        "run": gr.Radio(names, label="Training runs", elem_id="runs"),
         "others": gr.Dropdown(
             names,
             multiselect=True,
-            label="Laid over it",
+            label="Compare with",
             max_choices=MAX_OTHERS,
             elem_id="others",
         ),

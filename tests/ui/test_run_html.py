@@ -34,15 +34,21 @@ def history():
 @pytest.mark.parametrize(
     ("status", "phrases"),
     [
-        (Status("x", "waiting", 0, 9, queue_position=1), ["waits in line", "next in line"]),
-        (Status("x", "waiting", 0, 9, queue_position=3), ["number 3 in line"]),
-        (Status("x", "starting", 0, 9), ["is about to begin"]),
+        (
+            Status("x", "waiting", 0, 9, queue_position=1),
+            ["waits in the queue", "next in the queue"],
+        ),
+        (Status("x", "waiting", 0, 9, queue_position=3), ["number 3 in the queue"]),
+        (Status("x", "starting", 0, 9), ["is starting"]),
         (
             Status("x", "running", 1200, 9000, "", 3e-4, 11914.4, 75.4, 1.5),
             [
                 *["is learning", "step 1,200 of 9,000", "1 min 15 s left"],
                 *["11,914 characters a second", "learning rate 0.0003"],
-                *["validation loss 1.5000", 'aria-valuenow="1200"'],
+                *[
+                    "validation loss 1.5000, as unsure as between 4.5 letters",
+                    'aria-valuenow="1200"',
+                ],
             ],
         ),
         (Status("x", "failed", 3, 9, "disk <full>"), ["has failed", "disk &lt;full&gt;"]),
@@ -86,7 +92,7 @@ def test_the_sample_at_a_step_is_the_latest_one_until_then(history, step, title)
 
 def test_samples_are_escaped(history):
     assert "<i>" not in sample_html(history, 10)
-    assert "will stand here" in sample_html(History(Path("x")), 5)
+    assert "will appear here" in sample_html(History(Path("x")), 5)
 
 
 def test_the_table_lists_the_latest_evaluations_first_up_to_a_maximum(history):

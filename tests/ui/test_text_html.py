@@ -1,6 +1,7 @@
 import re
 from html import unescape
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,28 @@ def test_speakers_lines_and_gaps():
         "line",
         "gap",
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ROMEO:",
+        "First Citizen:",
+        "KING RICHARD III:",
+        "Οἰδίπους:",
+        "हैमलेट:",
+        "המלט:",
+        "李爾王：",
+        "L'Été:",
+    ],
+)
+def test_speakers_of_any_script_are_recognised(line):
+    assert paragraphs(text_html(f"a\n\n{line}\nb"))[2] == ("speaker", line)
+
+
+@pytest.mark.parametrize("line", ["romeo:", "ah:", "12:", "So:-", ":", "A" * 40 + ":", "O, so:"])
+def test_other_lines_are_no_speakers(line):
+    assert paragraphs(text_html(f"a\n\n{line}\nb"))[2] == ("line", line)
 
 
 @given(text=TEXTS, prompt_length=st.integers(0, 70))
