@@ -7,7 +7,8 @@ import shutil
 from playwright.sync_api import expect
 
 expect.set_options(timeout=20_000)
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+# the shell takes half the time of a whole Chromium for a page
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 CHROMIUM_FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 CHROMIUM_FLAGS += ["--no-first-run", "--disable-gpu"]

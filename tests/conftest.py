@@ -12,6 +12,8 @@ from hypothesis import settings
 # two threads that wait for each other at every tiny product are a hundred times slower than one
 # on a busy machine; set before torch is imported, and inherited by what the tests start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# torch.compile then believes the processor's flags, instead of compiling a program to try them
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 import torch
 from browser import CHROMIUM, CHROMIUM_FLAGS

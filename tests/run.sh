@@ -4,11 +4,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null &&
-  ! command -v google-chrome >/dev/null; then
-  as_root=$([ "$(id -u)" = 0 ] || echo sudo)
+has() { command -v "$1" >/dev/null; }
+install() { $as_root apt-get install -q -y --no-install-recommends "$1"; }
+
+as_root=$([ "$(id -u)" = 0 ] || echo sudo)
+has_chromium=$({ has chromium || has chromium-browser || has google-chrome; } && echo yes || true)
+# a page costs the headless shell half the time that it costs a whole Chromium
+if ! has chromium-headless-shell && has apt-get && { [ -z "$as_root" ] || [ -z "$has_chromium" ]; }; then
   $as_root apt-get update -q
-  $as_root apt-get install -q -y --no-install-recommends chromium
+  install chromium-headless-shell || [ "$has_chromium" ] || install chromium
 fi
 
 # of what is installed little is ever imported: that is compiled then, once, and kept
