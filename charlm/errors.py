@@ -5,6 +5,8 @@ import re
 import reprlib
 
 QUOTED = 60  # characters of a value that a message shows
+# the directories of an absolute path, which no quotation mark precedes: users sent those
+ABOVE_FILE = re.compile(r"(?<![^\s(])/(?:[^/\n;:()]+/)*(?=[^/\s])")
 
 
 class CharlmError(Exception):
@@ -41,10 +43,15 @@ def explain_os_error(error):
     return f"cannot {action} {file}: {reason}"
 
 
-def name_files(message, directory, name):
-    """Return a message with "config.json of user/repo" in place of a file's path in a directory.
+def without_directories(message):
+    """Return a message with only the names of files whose absolute paths it has.
 
     Visitors of a page learn nothing about the server's disk.
     """
+    return ABOVE_FILE.sub("", message)
+
+
+def name_files(message, directory, name):
+    """Return a message with "config.json of user/repo" in place of a file's path in a directory."""
     inside = re.compile(re.escape(str(directory)) + r"[/\\]([\w.-]+)")
     return inside.sub(lambda path: f"{path[1]} of {name}", message).replace(str(directory), name)

@@ -1,6 +1,6 @@
 import pytest
 
-from charlm.errors import QUOTED, name_files, quote
+from charlm.errors import QUOTED, name_files, quote, without_directories
 
 
 class Broken:
@@ -45,3 +45,20 @@ def test_a_quotation_is_short_and_printable(value):
 def test_a_file_is_named_without_its_path():
     message = "/srv/models/x/config.json is damaged; see /srv/models/x"
     assert name_files(message, "/srv/models/x", "a/b") == "config.json of a/b is damaged; see a/b"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("cannot write /a b/c/d.txt: No space", "cannot write d.txt: No space"),
+        ("x (/t/p/big.txt is another; /w/t.txt, too)", "x (big.txt is another; t.txt, too)"),
+        ("n_embd / n_head is 3; 1/2 of user/repo", "n_embd / n_head is 3; 1/2 of user/repo"),
+        ("name is '/etc/passwd'; it must", "name is '/etc/passwd'; it must"),
+        (
+            "there is no model in /srv/charlm/checkpoints; train",
+            "there is no model in checkpoints; train",
+        ),
+    ],
+)
+def test_directories_of_the_server_are_left_out(message, shown):
+    assert without_directories(message) == shown

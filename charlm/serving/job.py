@@ -5,14 +5,13 @@ The files survive a restart of the app.
 """
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from charlm.errors import without_directories
 from charlm.files import write_atomically
 
 JOB_FILE, OUTPUT_FILE = "job.json", "output.txt"
-ABOVE_FILE = re.compile(r"(?<![^\s(])/(?:[^/\n;:()]+/)*(?=[^/\s])")  # of an absolute path
 
 
 @dataclass(frozen=True)
@@ -79,5 +78,5 @@ def failure_message(folder):
     last = text.rpartition("\n")[2]
     before, ours, message = last.partition("train.py: ")
     if ours and not before:
-        return ABOVE_FILE.sub("", message)
+        return without_directories(message)
     return last if "Traceback (most recent call last)" in text or "error:" in last else ""

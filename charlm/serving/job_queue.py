@@ -13,7 +13,7 @@ from pathlib import Path
 
 from charlm.config import require
 from charlm.data.corpus import load_corpus
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, without_directories
 from charlm.runs.log import LOG_FILE, is_log_locked
 from charlm.runs.names import check_name, free_name, list_runs
 from charlm.runs.resume import can_resume
@@ -187,10 +187,11 @@ class JobQueue:
                 try:
                     active, self._problem = self._advance(), ""
                 except JobError as error:  # such as a full disk: show it and try again
-                    active, self._problem = True, str(error)
+                    active, self._problem = True, without_directories(str(error))
                 except Exception as error:  # a bug must not stop the queue for good
                     traceback.print_exc()
-                    active, self._problem = True, f"it cannot be started: {error!r}"
+                    problem = f"it cannot be started: {type(error).__name__}"
+                    active, self._problem = True, problem  # the log has its traceback
                 if not active:
                     self._worker = None
                     return
@@ -254,7 +255,7 @@ class JobQueue:
         try:
             status = self._status(job)
         except CharlmError as error:  # a damaged run can still be deleted
-            status = Status(name, "failed", 0, job.steps, str(error))
+            status = Status(name, "failed", 0, job.steps, without_directories(str(error)))
         if action not in self.allowed_actions(status):
             raise JobError(f"{name} is {status.state}; it cannot {action} now")
         return job

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, explain_os_error, without_directories
 
 # an event of the page itself: runs at once, shows no spinner, is not part of the API
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -16,11 +16,13 @@ GENERATE_EVENT = "generate_event"
 
 @contextmanager
 def visitor_errors():
-    """Turn a CharlmError into a gr.Error, which shows its message to the visitor or caller."""
+    """Turn a CharlmError or OSError into a gr.Error, whose message the visitor or caller sees."""
     try:
         yield
     except CharlmError as error:
         raise visitor_error(error) from None
+    except OSError as error:  # such as a full disk
+        raise visitor_error(CharlmError(explain_os_error(error))) from None
 
 
 def visitor_error(error):
@@ -28,4 +30,5 @@ def visitor_error(error):
 
     Gradio shows the message as HTML, and it may quote what a visitor sent.
     """
-    return gr.Error(str(error).replace("<", "&lt;"), print_exception=False)
+    message = without_directories(str(error))
+    return gr.Error(message.replace("<", "&lt;"), print_exception=False)

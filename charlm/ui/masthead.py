@@ -24,6 +24,7 @@ def masthead_html(library, name, training):
   <p>{escape(what_it_is(library, name))} It predicts the next character, over and over.</p>
   <p class="how">Type a beginning and press <b>Generate</b>, or {watch} under <b>Watch</b>.
   <span>Where it comes from: {links(library, name)}</span></p>
+  <div id="announcements" role="status" aria-live="polite"></div>
 </header>
 """
 

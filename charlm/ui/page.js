@@ -19,15 +19,43 @@
     true,
   );
 
-  // Ctrl+Enter or Cmd+Enter generates, wherever the focus is.
+  // Ctrl+Enter or Cmd+Enter generates and Escape stops, wherever the focus is.
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-    const generate = find("generate");
-    if (generate && generate.offsetParent) {
-      event.preventDefault();
-      generate.click();
-    }
+    const generates = event.key === "Enter" && (event.ctrlKey || event.metaKey);
+    const id = generates ? "generate" : event.key === "Escape" ? "stop-generating" : null;
+    const button = id && find(id);
+    if (!button?.offsetParent) return;
+    event.preventDefault();
+    button.click();
   });
+
+  // When a generation begins or ends, Generate and Stop take each other's place: the focus stays
+  // there, and screen readers hear of it, but of no single letter.
+  const BUTTONS = ["generate", "stop-generating"];
+  let focused = null; // the id of the element that had the focus last
+  let generating = false;
+  document.addEventListener("focusin", (event) => (focused = event.target.id));
+  new MutationObserver(() => {
+    const text = find("text");
+    const now = Boolean(text?.querySelector(".generating"));
+    if (!text || now === generating) return;
+    generating = now;
+    const lost = document.activeElement === document.body || !document.activeElement?.offsetParent;
+    if (lost && BUTTONS.includes(focused)) find(now ? BUTTONS[1] : BUTTONS[0]).focus();
+    const model = document.querySelector("#model input:checked")?.value ?? "the model";
+    const done = find("status")?.textContent.match(/[\d,]+ characters/)?.[0];
+    announce(now ? `${model} is writing` : `done: ${done ?? "no characters"}`);
+  }).observe(document.documentElement, {
+    subtree: true,
+    childList: true,
+    attributes: true,
+    attributeFilter: ["class"],
+  });
+
+  function announce(sentence) {
+    const region = find("announcements");
+    if (region) region.textContent = sentence;
+  }
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");

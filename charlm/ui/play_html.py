@@ -2,7 +2,7 @@
 
 from html import escape
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, without_directories
 from charlm.ui.figures import unsure_between
 from charlm.ui.text_html import text_html
 
@@ -78,7 +78,8 @@ def status_line(text, more_html=""):
 
 def hub_notice_html(notices):
     """Return sentences about what the Hub or a link failed to provide; empty ones are skipped."""
-    sentences = "".join(f"<p>{escape(notice)}</p>" for notice in notices if notice)
+    shown = map(without_directories, filter(None, notices))
+    sentences = "".join(f"<p>{escape(notice)}</p>" for notice in shown)
     return f'<div class="notice" role="status">{sentences}</div>' if sentences else ""
 
 

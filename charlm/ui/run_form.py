@@ -7,6 +7,7 @@ import gradio as gr
 
 from charlm.config import GPTConfig, TrainConfig, notes_of
 from charlm.data.corpus import DataError
+from charlm.errors import without_directories
 from charlm.presets import PRESETS
 from charlm.serving.limits import OPTIONS, page_preset
 from charlm.ui.events import QUIET
@@ -165,7 +166,7 @@ def field_updates(form, source, error=None):
     """
     invalid = getattr(error, "option", "text" if isinstance(error, DataError) else None)
     return [
-        gr.update(info=str(error), elem_classes=["invalid"])
+        gr.update(info=without_directories(str(error)), elem_classes=["invalid"])
         if name == invalid and (name != "text" or source == OWN)
         else gr.update(info=field.info, elem_classes=[])
         for name, field in form.fields.items()

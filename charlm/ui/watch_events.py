@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from charlm.data.corpus import DataError
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, explain_os_error, without_directories
 from charlm.serving.clients import client_address, client_of
 from charlm.serving.corpus_generation import generate_corpus
 from charlm.serving.owners import Visitor
@@ -123,10 +123,12 @@ async def start_run(monitor, library, form, by, client, inputs):
             async for arguments["text"], done in write_text(library, client):
                 yield form_updates(form, f"A text to learn from is being written: {done:.0%}")
         name = await run_pool.run(client, partial(monitor.jobs.start, **arguments))
-    except CharlmError as error:
+    except (CharlmError, OSError) as error:  # an OSError: such as a full disk
         missing = isinstance(error, DataError) and source == TINY_SHAKESPEARE
         fields = field_updates(form, source, error)
-        yield form_updates(form, f"{error}{OTHER_TEXTS * missing}", fields, missing)
+        message = explain_os_error(error) if isinstance(error, OSError) else str(error)
+        message = without_directories(message) + OTHER_TEXTS * missing
+        yield form_updates(form, message, fields, missing)
         return
     if file and source == OWN:
         Path(file).unlink(missing_ok=True)  # the run has its own copy

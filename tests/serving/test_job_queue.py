@@ -146,7 +146,8 @@ def test_a_paused_run_yields_its_place(queue, monkeypatch):
     assert "resume" in actions(queue, first)
 
 
-def test_a_run_that_has_not_started_can_be_stopped(queue):
+def test_a_run_that_has_not_started_can_be_stopped(queue, tmp_path):
+    fake_trainer(queue, tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_DFL)")
     first = queue.start(**QUICK, steps=20_000)
     second = queue.start(**QUICK, steps=50)
     assert queue.stop(second) == "deleted"
