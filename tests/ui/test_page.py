@@ -108,6 +108,38 @@ def test_stop_ends_a_generation_and_the_next_one_works(page):
     wait_until_done(page)
 
 
+def test_escape_stops_the_focus_stays_and_screen_readers_hear_of_it(page):
+    page.evaluate("""() => {
+      const region = document.getElementById("announcements");
+      window.heard = [];
+      const hear = () => heard.push(region.textContent);
+      new MutationObserver(hear).observe(region, { childList: true });
+    }""")
+    set_length(page, 2000)
+    begun = "document.querySelector('#text .generating')?.innerText.length > 20"
+    page.locator("#generate").focus()
+    for _ in range(5):  # the small model may finish first
+        page.keyboard.press("Enter")
+        page.wait_for_function(f"() => {begun} && document.activeElement.id === 'stop-generating'")
+        page.keyboard.press("Escape")
+        wait_until_done(page)
+        page.wait_for_function("() => document.activeElement.id === 'generate'")
+        if "stopped" in page.locator("#status").inner_text():
+            break
+    expect(page.locator("#status")).to_contain_text("stopped")
+    heard = page.evaluate("heard")
+    assert set(heard[::2]) == {"small-gpt is writing"}
+    assert all(re.fullmatch(r"done: [\d,]+ characters", sentence) for sentence in heard[1::2])
+
+
+def test_a_double_click_on_generate_does_not_stop_the_text(page):
+    set_length(page, 1000)
+    page.locator("#generate").dblclick(delay=20)
+    wait_until_done(page)
+    expect(page.locator("#status")).to_contain_text("1,000 characters")
+    expect(page.locator("#status")).not_to_contain_text("stopped")
+
+
 @pytest.mark.parametrize("keys", ["Control+Enter", "Meta+Enter", "Shift+Enter"])
 def test_keyboard_shortcuts_generate(page, keys):
     set_length(page, 50)
