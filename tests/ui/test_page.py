@@ -132,10 +132,28 @@ def test_escape_stops_the_focus_stays_and_screen_readers_hear_of_it(page):
     assert all(re.fullmatch(r"done: [\d,]+ characters", sentence) for sentence in heard[1::2])
 
 
-def test_a_double_click_on_generate_does_not_stop_the_text(page):
+CLICK_AGAIN = """() => {
+  const stop = document.getElementById("stop-generating");
+  const began = performance.now();
+  window.elapsed = null;
+  document.getElementById("generate").click();
+  const timer = setInterval(() => {
+    if (!stop.offsetParent) return;
+    clearInterval(timer);
+    window.elapsed = performance.now() - began;
+    stop.dispatchEvent(new MouseEvent("click", { bubbles: true, detail: 1 }));
+  }, 5);
+}"""
+
+
+def test_the_second_click_of_a_double_click_does_not_stop_the_text(page):
     set_length(page, 1000)
-    page.locator("#generate").dblclick(delay=20)
-    wait_until_done(page)
+    for _ in range(5):  # Stop may appear too late for a double click
+        page.evaluate(CLICK_AGAIN)
+        page.wait_for_function("() => window.elapsed")
+        wait_until_done(page)
+        if page.evaluate("elapsed") < 350:
+            break
     expect(page.locator("#status")).to_contain_text("1,000 characters")
     expect(page.locator("#status")).not_to_contain_text("stopped")
 
