@@ -40,8 +40,9 @@
     const now = Boolean(text?.querySelector(".generating"));
     if (!text || now === generating) return;
     generating = now;
-    const lost = document.activeElement === document.body || !document.activeElement?.offsetParent;
-    if (lost && BUTTONS.includes(focused)) find(now ? BUTTONS[1] : BUTTONS[0]).focus();
+    const active = document.activeElement;
+    const atButtons = active === document.body || BUTTONS.includes(active?.id);
+    if (atButtons && BUTTONS.includes(focused)) find(now ? BUTTONS[1] : BUTTONS[0]).focus();
     const model = document.querySelector("#model input:checked")?.value ?? "the model";
     const done = find("status")?.textContent.match(/[\d,]+ characters/)?.[0];
     announce(now ? `${model} is writing` : `done: ${done ?? "no characters"}`);
