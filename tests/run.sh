@@ -11,8 +11,8 @@ as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 has_chromium=$({ has chromium || has chromium-browser || has google-chrome; } && echo yes || true)
 # a page costs the headless shell half the time that it costs a whole Chromium
 if ! has chromium-headless-shell && has apt-get && { [ -z "$as_root" ] || [ -z "$has_chromium" ]; }; then
-  $as_root apt-get update -q
-  install chromium-headless-shell || [ "$has_chromium" ] || install chromium
+  { $as_root apt-get update -q && install chromium-headless-shell; } || [ "$has_chromium" ] ||
+    install chromium
 fi
 
 # of what is installed little is ever imported: that is compiled then, once, and kept
