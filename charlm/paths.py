@@ -1,4 +1,4 @@
-"""The directories of runs and of downloads: where this user can write, whoever that is."""
+"""Where runs and downloads are stored: the first directory that the user can write to."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Where runs and downloads go, whoever the user is."""
+"""The directories of runs and downloads, for users with and without a home of their own."""
 
 import errno
 import os

@@ -72,7 +72,7 @@ def delete_repository(directory):
 def size_of(directory):
     """Return the bytes of all files of a repository."""
     total = 0
-    for folder, _, names in os.walk(directory):  # skips what is deleted meanwhile
+    for folder, _, names in os.walk(directory):  # other programs may delete files during the walk
         for path in (Path(folder) / name for name in names):
             # a blob may be a link to a store of all repositories; other links point to blobs
             if path.parent.name == "blobs" or not path.is_symlink():

@@ -17,23 +17,25 @@ def masthead_html(library, name, training):
     `training`: whether visitors may start runs.
     """
     watch = "see one learn from scratch" if training else "see how one learned"
+    try:
+        summary = library.summary(name)
+    except CharlmError:  # the model's own line gives the reason
+        summary = None
     return f"""
 <header>
   <div class="rule">❦</div>
   <h1>charlm</h1>
-  <p>{escape(what_it_is(library, name))} It predicts the next character, over and over.</p>
+  <p>{escape(what_it_is(summary))} It predicts the next character, over and over.</p>
   <p class="how">Type a beginning and press <b>Generate</b>, or {watch} under <b>Watch</b>.
-  <span>Where it comes from: {links(library, name)}</span></p>
+  <span>Where it comes from: {links(summary)}</span></p>
   <div id="announcements" role="status" aria-live="polite"></div>
 </header>
 """
 
 
-def what_it_is(library, name):
-    """Return a sentence about a model: its size and what it was trained on."""
-    try:
-        summary = library.summary(name)
-    except CharlmError:  # the page reports it elsewhere
+def what_it_is(summary):
+    """Return a sentence about a ModelSummary, or None: its size and its training text."""
+    if summary is None:
         return "A tiny language model."
     kind = "A tiny GPT" if summary.kind == "gpt" else "A tiny language model"
     size = f" with {round_figure(summary.parameters)} parameters" if summary.parameters else ""
@@ -41,14 +43,11 @@ def what_it_is(library, name):
     return f"{kind}{size}, trained on {text}."
 
 
-def links(library, name):
+def links(summary):
     """Return the links to the lecture, the text and the code, as far as they are known."""
     found = [link(LECTURE, "the lecture “Let’s build GPT”")]
-    try:
-        if library.summary(name).data_name == NAME:
-            found.append(link(URL, "the text"))
-    except CharlmError:
-        pass
+    if summary and summary.data_name == NAME:
+        found.append(link(URL, "the text"))
     if space := os.environ.get("SPACE_ID"):
         found.append(link(f"{HUB}{space}/tree/main", "the code"))
     return " · ".join(found)

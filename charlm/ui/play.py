@@ -76,7 +76,7 @@ def build_hub_source():
     with gr.Accordion(title, open=False, elem_id="hub-model"):
         return gr.Textbox(
             label="Model on the Hugging Face Hub",
-            info="one that somebody trained with charlm and pushed; Enter loads it",
+            info="a model that was trained and pushed with charlm; press Enter to load it",
             placeholder="user/repo, or user/repo@revision",
             max_length=250,
             elem_id="hub-source",
