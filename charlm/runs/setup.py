@@ -195,8 +195,8 @@ def learning_rate_notes(old, new, step):
     if step == 0 or after <= before:
         return []
     return [
-        f"the learning rate rises from {before:.2g} to {after:.2g}, as its schedule now ends at"
-        f" step {new.steps:,}: the loss rises, too, before it falls"
+        f"the learning rate rises from {before:.2g} to {after:.2g}, with the changed options: the"
+        " loss may rise, too, before it falls"
     ]
 
 
