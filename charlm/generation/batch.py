@@ -73,6 +73,8 @@ class Batch:
         self.decoder.accept(accepted)
         self._update_draft(streams, ids, cdfs)
         for i, stream in enumerate(streams):
+            if stream.logits is not None:  # before the ids, which show others that it has ended
+                stream.logits += logits[i * n : i * n + accepted[i]]
             stream.ids += chosen[i][: accepted[i]]
             stream.slice_chars += accepted[i]
         for i in reversed(range(len(streams))):  # freeing a slot moves only streams after it

@@ -16,6 +16,7 @@ class Stream:
     error: Exception | None = None  # that ended it
     stopped: bool = False  # set by the client to end it at the next step
     timed_out: bool = False  # it was stopped because it took too long
+    logits: list | None = None  # if a list: the logits (V,) behind each character are appended
     context_start: int = 0  # index of the first id that the model sees
     slice_chars: int = 0  # characters generated in this time slice
     start_time: float | None = None  # of its first time slice, on time.monotonic's clock

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from charlm.hub import cache
 from charlm.hub.client import HubError, canonical_source, describe_error, parse_source
-from charlm.hub.pull import PulledModel, RefusedError, find_cached, pull
+from charlm.hub.pull import Download, PulledModel, RefusedError, find_cached, pull
 
 CHECK_INTERVAL = 15  # seconds between checks for a new revision of a model that is in use
-FIRST_WAIT = 8  # seconds to wait for a new model; its download continues in the background
+FIRST_WAIT = 8  # seconds to wait for a new model, unless the caller says otherwise
 MAX_MODELS = 20  # followed at a time; the least recently used one is dropped
 MAX_BYTES = 100_000_000  # of a repository's files
 
@@ -39,12 +39,12 @@ class HubFollowers:
         """Set the check of every revision and the limit of the cache, as in __init__."""
         self._check, self._max_cache = check, max_cache
 
-    def follow(self, source, pinned=False, public=False):
+    def follow(self, source, pinned=False, public=False, wait=FIRST_WAIT):
         """Follow a source; returns its PulledModel. Raises HubError if it cannot be pulled.
 
         A cached model is used at once, and updated in the background. `pinned`: keep trying if it
         cannot be pulled, and never drop it for another one. `public`: accept only repositories that
-        anybody can read.
+        anybody can read. `wait`: seconds to wait for a new model, whose download then continues.
         """
         source = canonical_source(source)
         repo_id, revision = parse_source(source)
@@ -58,7 +58,7 @@ class HubFollowers:
             follower.pulled = find_cached(repo_id, revision, self._check)
         follower.check()
         if not follower.pulled:
-            follower.checked.wait(FIRST_WAIT)
+            follower.checked.wait(wait)
         if not follower.pulled:
             if not follower.pinned:
                 self._followers.pop(source, None)
@@ -73,6 +73,7 @@ class HubFollowers:
         """Return the PulledModel of a Follower's latest revision; raises HubError."""
         repo_id, revision = parse_source(follower.source)
         options = {"check": self._check, "refused": self._refused}
+        options["progress"] = follower.download = Download()
         with self._cache_lock:  # waits while models are deleted
             self._downloading.append(repo_id)
         pulled = None
@@ -121,6 +122,11 @@ class HubFollowers:
                 follower.check()
         return pulled
 
+    def download(self, source):
+        """Return the Download of a source that is being pulled for the first time, or None."""
+        follower = self._followers.get(source)
+        return follower.download if follower and not follower.pulled else None
+
     def notices(self):
         """Return a sentence for each pinned model that is missing or may be out of date."""
         pinned = [follower for follower in list(self._followers.values()) if follower.pinned]
@@ -137,6 +143,7 @@ class Follower:
         self.source, self.pinned, self.public = source, pinned, public
         self.fetch, self.downloads = fetch, downloads
         self.pulled: PulledModel | None = None
+        self.download: Download | None = None  # the latest one
         self.error = ""
         self.checked = threading.Event()  # set after the first check
         self._checked_at, self._lock = None, threading.Lock()

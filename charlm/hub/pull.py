@@ -2,11 +2,13 @@
 
 import contextlib
 import os
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, get_token, hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.utils import tqdm
 
 from charlm.console import warn_once
 from charlm.errors import CharlmError, name_files
@@ -94,14 +96,26 @@ def others_beside(path):
     return ""
 
 
-def pull(repo_id, revision=None, max_bytes=None, public=False, check=None, refused=None):
+@dataclass
+class Download:
+    """The progress of a download, which other threads read."""
+
+    size: int = 0  # bytes in all; 0 until the Hub has stated it
+    done: int = 0  # bytes
+    began: float = field(default_factory=time.monotonic)
+
+
+def pull(
+    repo_id, revision=None, max_bytes=None, public=False, check=None, refused=None, progress=None
+):
     """Return the PulledModel of a repository, downloading the files that are not in the cache.
 
     A cached commit is used without a request. If the Hub cannot be reached, the latest cached
     revision is used, with a notice. `max_bytes`: largest total size to download; None: any.
     `public`: send no token, ignore the cache, and refuse repositories that are gated. `check`,
-    `refused`: see `download_checked`. Raises HubError.
+    `refused`: see `download_checked`. `progress`: a Download to update. Raises HubError.
     """
+    progress = progress or Download()
     cached = None if public else find_cached(repo_id, revision, check)
     if cached and cached.revision == revision:
         return cached
@@ -119,10 +133,11 @@ def pull(repo_id, revision=None, max_bytes=None, public=False, check=None, refus
     if public and info.gated:
         raise HubError(f"cannot fetch {repo_id}: {GATED}")
     sizes = stated_sizes(repo_id, info, max_bytes)
+    progress.size = sum(sizes.values())
     if check:
-        pulled = download_checked(repo_id, info.sha, sizes, token, check, refused)
+        pulled = download_checked(repo_id, info.sha, sizes, token, check, refused, progress)
     else:
-        pulled = download(repo_id, info.sha, sizes, token)
+        pulled = download(repo_id, info.sha, sizes, token, progress)
     cache_revision(pulled, revision or "main")
     return replace(pulled, updated=info.last_modified.timestamp()) if info.last_modified else pulled
 
@@ -161,10 +176,11 @@ def stated_sizes(repo_id, info, max_bytes):
     return sizes
 
 
-def download_checked(repo_id, sha, sizes, token, check, refused):
+def download_checked(repo_id, sha, sizes, token, check, refused, progress):
     """Return the PulledModel of a commit that a page accepts.
 
-    `sizes`: bytes of each file, as the Hub states them. `token`: see fetch_info.
+    `sizes`: bytes of each file, as the Hub states them. `token`: see fetch_info. `progress`: a
+    Download to update.
     `check(directory, sizes)` raises CharlmError if the page refuses the model that config.json
     describes; only then the other files are downloaded and checked. A refused commit is deleted,
     unless it was in the cache before, and remembered in `refused`, (repo_id, sha) -> message.
@@ -181,7 +197,7 @@ def download_checked(repo_id, sha, sizes, token, check, refused):
         cache.mark(repo_id)
         pulled = download(repo_id, sha, [checkpoint.CONFIG], token)
         check(pulled.directory, sizes)
-        download(repo_id, sha, sizes, token)
+        download(repo_id, sha, sizes, token, progress)
         checkpoint.load(pulled.directory)
     except HubError:  # the download failed
         raise
@@ -209,8 +225,21 @@ def check_files(repo_id, files):
         raise HubError(f"{repo_id} is not a charlm model: it has no {', '.join(missing)}")
 
 
-def download(repo_id, sha, files, token=None):
-    """Return the PulledModel of a commit, downloading those of its files that are not cached."""
+def download(repo_id, sha, files, token=None, progress=None):
+    """Return the PulledModel of a commit, downloading those of its files that are not cached.
+
+    `progress`: a Download to update.
+    """
+
+    class Bar(tqdm):
+        """Counts the bytes of a file instead of drawing a bar."""
+
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options | {"disable": True})
+
+        def update(self, n=1):
+            progress.done += n
+
     try:
         for file in files:  # Ctrl-C would have to wait for the threads of snapshot_download
             path = hf_hub_download(
@@ -219,6 +248,7 @@ def download(repo_id, sha, files, token=None):
                 revision=sha,
                 etag_timeout=METADATA_TIMEOUT,
                 token=token,
+                tqdm_class=Bar if progress else None,
             )
     except Exception as error:
         raise HubError(f"cannot fetch {repo_id} whole: {describe_error(error)}") from None

@@ -9,11 +9,24 @@ from functools import partial
 
 from charlm.config import SampleConfig
 from charlm.errors import CharlmError
+from charlm.inspection.chances import chances
 from charlm.inspection.scores import score
 from charlm.serving.clients import NOBODY
 
 FIRST_UPDATE_SECONDS = 0.04  # until the first characters are shown
+POLL_SECONDS = 0.004  # between checks whether a short text has ended already
 UPDATE_SECONDS = 0.08  # between updates: twelve a second look fluent and cost little
+
+
+@dataclass(frozen=True)
+class TextRequest:
+    """A request for a text."""
+
+    prompt: str
+    model: str  # its name in the Library
+    config: SampleConfig
+    written: str = ""  # by earlier requests after the prompt; the text goes on from its end
+    keep_chances: bool = False  # whether the last Progress has the chances of the last character
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,7 @@ class Progress:
 
     text: str  # the prompt and the characters generated so far
     prompt_length: int  # characters of `text` that are the prompt
+    earlier_length: int  # characters of `text` that this request goes on from
     dropped: str  # distinct characters of the prompt that the model does not know
     seed: int
     seconds: float  # since the first time slice began
@@ -30,11 +44,17 @@ class Progress:
     done: bool = False
     stopped: bool = False  # done before all characters were generated
     timed_out: bool = False  # stopped because it took longer than the page allows
+    chances: tuple = ()  # of the last character, see inspection.chances; () unless they are kept
 
     @property
     def new_chars(self):
-        """The number of characters generated so far."""
+        """The number of characters generated so far, those of earlier requests included."""
         return len(self.text) - self.prompt_length
+
+    @property
+    def chars_per_second(self):
+        """The speed of this request."""
+        return (len(self.text) - self.earlier_length) / max(self.seconds, 1e-3)
 
 
 def sample_config(max_new_chars, temperature, top_k, top_p, min_p, seed):
@@ -43,61 +63,85 @@ def sample_config(max_new_chars, temperature, top_k, top_p, min_p, seed):
     return SampleConfig(max_new_chars, temperature, top_k, top_p, min_p, seed)
 
 
-async def generate(library, prompt, model, config, client=None, stop_requested=lambda: False):
-    """Yield the Progress of a text that continues `prompt`; the last one is done.
+async def generate(library, request, client=None, stop_requested=lambda: False):
+    """Yield the Progress of the text of a TextRequest; the last one is done.
 
-    `model`: its name in the Library. `client`: the Client that it is for. The text ends early when
-    stop_requested() returns true or the caller closes the generator.
+    `client`: the Client that it is for. The text ends early when stop_requested() returns true or
+    the caller closes the generator.
 
     Raises CharlmError if the model is unknown or damaged, or the limits do not admit the text now.
     """
     client = client or NOBODY
     with library.counted_text(client):
-        loading = library.pools.loading.run(client, library.engine, model)
+        loading = library.pools.loading.run(client, library.engine, request.model)
         engine, tokenizer = await loading
         interval = partial(library.update_interval, client)
-        updates = follow(engine, tokenizer, prompt, model, config, client, stop_requested, interval)
+        updates = follow(engine, tokenizer, request, client, stop_requested, interval)
         async with aclosing(updates):
             async for progress in updates:
                 yield progress
 
 
-async def follow(engine, tokenizer, prompt, model, config, client, stop_requested, interval):
+async def follow(engine, tokenizer, request, client, stop_requested, interval):
     """Yield the Progress of a text that an Engine generates: see `generate`.
 
     `interval()`: the seconds until the next update.
     """
-    text, dropped = tokenizer.clean(prompt)
-    prompt_length, ids = len(text), tokenizer.encode(text or tokenizer.start_char)
-    stream, decoded = engine.submit(ids, config, client.address, client.session or None), len(ids)
+    prompt, dropped = tokenizer.clean(request.prompt)
+    text = prompt + tokenizer.clean(request.written).text
+    # a text without a prompt follows the start character, which is not part of it
+    ids = tokenizer.encode((prompt or tokenizer.start_char) + text[len(prompt) :])
+    config, session = request.config, client.session or None
+    stream = engine.submit(ids, config, client.address, session, request.keep_chances)
+    earlier_length, decoded = len(text), len(ids)
 
     def progress(**state):
         now = time.monotonic()
         seconds = now - (stream.start_time or now)
-        return Progress(text, prompt_length, dropped, config.seed, seconds, **state)
+        lengths = len(prompt), earlier_length
+        return Progress(text, *lengths, dropped, config.seed, seconds, **state)
 
     try:
         yield progress()
-        await asyncio.sleep(FIRST_UPDATE_SECONDS)
+        await ended_or_after(stream, FIRST_UPDATE_SECONDS)
         while True:
             if stop_requested():
                 stream.stopped = True
             ended, others = stream.ended, max(0, len(engine) - 1)  # before the ids are read
             new_ids = stream.ids[decoded:]
             text, decoded = text + tokenizer.decode(new_ids), decoded + len(new_ids)
-            if isinstance(stream.error, CharlmError):
-                raise stream.error
-            if stream.error:
-                raise CharlmError(f"{model} cannot continue: {stream.error}")
+            raise_error(stream, request.model)
             if ended:
-                stopped = not stream.complete
-                yield progress(done=True, stopped=stopped, timed_out=stream.timed_out and stopped)
+                yield progress(**final_state(stream, tokenizer))
                 return
             position = engine.queue_position(stream)
             yield progress(queue_position=position, other_streams=others)
             await asyncio.sleep(max(UPDATE_SECONDS, interval()))
     finally:
         stream.stopped = True
+
+
+def raise_error(stream, model):
+    """Raise the error that ended a stream as a CharlmError, if one did."""
+    if isinstance(stream.error, CharlmError):
+        raise stream.error
+    if stream.error:
+        raise CharlmError(f"{model} cannot continue: {stream.error}")
+
+
+def final_state(stream, tokenizer):
+    """Return the fields of the last Progress of a stream that has ended."""
+    stopped = not stream.complete
+    last = chances(stream.logits[-1], stream.config, tokenizer) if stream.logits else ()
+    timed_out = stream.timed_out and stopped
+    return {"done": True, "stopped": stopped, "timed_out": timed_out, "chances": last}
+
+
+async def ended_or_after(stream, seconds):
+    """Wait until a stream has ended, or for some seconds at most."""
+    deadline = time.monotonic() + seconds
+    while not stream.ended and time.monotonic() < deadline:
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def score_text(library, text, model):

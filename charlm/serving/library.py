@@ -22,6 +22,7 @@ from charlm.runs.log import RunLogError, latest_events
 from charlm.serving.fair_pool import Pools
 from charlm.serving.limits import check_hub_model
 
+FETCH_SECONDS = 30  # that a visitor waits for a Hub model, which shows its progress
 TEXTS_OF_MODELS = 4  # times max_queue: texts of all models beyond which shares count
 MAX_UPDATE_RATE = 100  # updates per second over all texts; each costs the server about 2 ms
 FROM_NETWORK = "texts are being written for your network already, and others wait"
@@ -135,7 +136,7 @@ class Library:
         if self.limits.hub == "off":
             raise CharlmError("models of the Hub are switched off on this page (CHARLM_HUB=off)")
         name = canonical_source(source)
-        self.followers.follow(name, public=self.limits.hub == "public")
+        self.followers.follow(name, public=self.limits.hub == "public", wait=FETCH_SECONDS)
         try:
             self.get(name)
         except CharlmError:
@@ -167,6 +168,10 @@ class Library:
         """
         loaded = self._load(name)
         return loaded.model, loaded.tokenizer
+
+    def is_loaded(self, name):
+        """Return whether a model is in memory, although perhaps in an older version."""
+        return name in self._loaded
 
     def engine(self, name):
         """Return (engine, tokenizer); all visitors share the Engine. Raises what `get` raises."""

@@ -147,6 +147,11 @@ def sample_parameters(limits):
     }
 
 
+def page_parameters(limits):
+    """Return the parameters of a generation that the page's controls can be set to, by name."""
+    return sample_parameters(limits) | {"temperature": Number(SampleConfig.temperature, 0, 2)}
+
+
 def endpoint_parameters(limits, default_model):
     """Return the parameters of each endpoint by name, in the order in which they are sent."""
     prompt, name = Text("", MAX_PROMPT_CHARS), Text("", MAX_NAME_CHARS)

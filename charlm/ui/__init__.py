@@ -9,15 +9,16 @@ from charlm.hub.follow import HubFollowers
 from charlm.serving.job_queue import JobQueue
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
-from charlm.serving.parameters import endpoint_parameters
+from charlm.serving.parameters import Text, endpoint_parameters, page_parameters
 from charlm.serving.run_monitor import RunMonitor
 from charlm.ui.api import add_endpoints
-from charlm.ui.events import GENERATE_EVENT, QUIET
+from charlm.ui.events import GENERATE_EVENT, LETTER_EVENT, QUIET
 from charlm.ui.launch import launch_arguments
 from charlm.ui.masthead import masthead_html
 from charlm.ui.page import Page
 from charlm.ui.page_load import connect_page_load
 from charlm.ui.play import build_play_tab
+from charlm.ui.shown_text import MAX_JSON_CHARS
 from charlm.ui.watch import build_watch_tab
 from charlm.ui.zerogpu import declare_gpu_event
 
@@ -45,7 +46,9 @@ def build(directory, model=None, limits=None, trainer=None):
     library = Library(directory, followers, limits, model, monitor.is_training)
     default = library.default()
     parameters = endpoint_parameters(limits, default)
-    parameters[GENERATE_EVENT] = parameters["generate"]
+    request = {"request": Text("", MAX_JSON_CHARS)}
+    controls = parameters["generate"] | page_parameters(limits) | request
+    parameters |= dict.fromkeys((GENERATE_EVENT, LETTER_EVENT), controls)
     with Page(parameters, library.pools, title="charlm", analytics_enabled=False) as page:
         gr.HTML(masthead_html(library, default, limits.training == "on"), elem_id="masthead")
         timer = gr.Timer(TICK, active=False)

@@ -11,8 +11,8 @@ import gradio as gr
 
 from charlm.config import SampleConfig, notes_of
 from charlm.serving.clients import client_address, client_of
+from charlm.serving.generate import TextRequest, sample_config, score_text
 from charlm.serving.generate import generate as generate_text
-from charlm.serving.generate import sample_config, score_text
 from charlm.serving.owners import Visitor
 from charlm.ui.events import visitor_errors
 from charlm.ui.readers import read_updates
@@ -40,8 +40,8 @@ def add_generate_endpoint(library, default, readers):
     ) -> str:
         with visitor_errors():
             settings = max_new_chars, temperature, top_k, top_p, min_p, seed
-            config = sample_config(*settings)
-            updates = generate_text(library, prompt, model, config, client_of(request))
+            wanted = TextRequest(prompt, model, sample_config(*settings))
+            updates = generate_text(library, wanted, client_of(request))
             async with aclosing(updates):
                 async for progress in read_updates(updates, readers, request.session_hash):
                     yield progress.text

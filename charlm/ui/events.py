@@ -1,17 +1,31 @@
 """Common options of the page's events, and the conversion of their errors."""
 
+import asyncio
 from contextlib import contextmanager
 
 import gradio as gr
 
 from charlm.errors import CharlmError, explain_os_error, without_directories
 
+PROGRESS_SECONDS = 0.5  # between updates while something else is waited for
 # an event of the page itself: runs at once, shows no spinner, is not part of the API
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # the same for an event that may wait for the Hub in a pool of its own, and shows progress meanwhile
 SLOW = QUIET | {"queue": True, "concurrency_limit": None}
-# the name that the page's config gives to the Play tab's event that generates
-GENERATE_EVENT = "generate_event"
+# most of an update's cost is postprocessing, which plain strings do not need
+FAST = {"postprocess": False, "show_progress": "hidden", "api_visibility": "private"}
+# the names that the page's config gives to the Play tab's events that generate
+GENERATE_EVENT, LETTER_EVENT = "generate_event", "letter_event"
+
+
+async def until_done(task):
+    """Yield every PROGRESS_SECONDS until a task is done; cancel it if the caller ends before."""
+    try:
+        while not task.done():
+            yield
+            await asyncio.wait([task], timeout=PROGRESS_SECONDS)
+    finally:
+        task.cancel()
 
 
 @contextmanager

@@ -1,10 +1,17 @@
-"""Links to a generation: an address that holds its prompt, model, revision and settings."""
+"""Links to a text: an address that holds its prompt, model, revision and settings."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from urllib.parse import urlencode
 
 from charlm.config import SampleConfig
-from charlm.serving.parameters import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Text, sample_parameters
+from charlm.errors import CharlmError
+from charlm.serving.parameters import (
+    MAX_NAME_CHARS,
+    MAX_PROMPT_CHARS,
+    Integer,
+    Text,
+    page_parameters,
+)
 
 MAX_QUERY_CHARS = 8_000  # every browser and server accepts an address of this length
 SETTINGS = tuple(field.name for field in fields(SampleConfig))
@@ -12,33 +19,50 @@ SETTINGS = tuple(field.name for field in fields(SampleConfig))
 
 @dataclass(frozen=True)
 class Link:
-    """The request for a generation that an address holds."""
+    """The request for a text that an address holds."""
 
     prompt: str
     model: str
     revision: str  # of the model, see Library.revision; "" accepts any
     settings: tuple  # a value for each of SETTINGS
+    written: int = 0  # characters after the prompt; 0: as many as the settings say
+
+    def with_written(self, count):
+        """Return the Link to the text when `count` characters have been written."""
+        return replace(self, written=0 if count == self.settings[0] else count)
 
     def query(self):
         """Return the query of the address, from the "?" on; "" if it would be too long."""
         parts = {"prompt": self.prompt, "model": self.model, "revision": self.revision}
         parts |= dict(zip(SETTINGS, self.settings, strict=True))
+        parts |= {"written": self.written} if self.written else {}
         query = "?" + urlencode(parts)
         return query if len(query) <= MAX_QUERY_CHARS else ""
 
 
-def link_from_query(params, default_model, limits):
-    """Return the Link in a mapping of query parameters; None if they hold none.
+def link_parameters(limits):
+    """Return the parameters of an address by name, besides the prompt's and the model's."""
+    written = Integer(0, 0, limits.max_new_chars)
+    return {"revision": Text("", MAX_NAME_CHARS), **page_parameters(limits), "written": written}
 
-    Parameters left out get the values of a fresh page. Raises CharlmError for a value that is
-    invalid or beyond the Limits.
+
+def link_from_query(params, default_model, limits):
+    """Return (Link, problems) of a mapping of query parameters; (None, []) if they hold no Link.
+
+    A parameter that is left out, invalid or beyond the Limits gets the value of a fresh page.
+    `problems` has a sentence for each of the latter two kinds.
     """
     if not {"prompt", "model", *SETTINGS} & params.keys():
-        return None
-    name = Text("", MAX_NAME_CHARS)
-    prompt = Text("", MAX_PROMPT_CHARS).check("prompt", params.get("prompt"))
-    model = name.check("model", params.get("model")) or default_model
-    revision = name.check("revision", params.get("revision"))
-    parameters = sample_parameters(limits).items()
-    settings = (parameter.check(name, params.get(name)) for name, parameter in parameters)
-    return Link(prompt, model, revision, tuple(settings))
+        return None, []
+    checks = {"prompt": Text("", MAX_PROMPT_CHARS), "model": Text("", MAX_NAME_CHARS)}
+    values, problems = {}, []
+    for name, parameter in (checks | link_parameters(limits)).items():
+        try:
+            values[name] = parameter.check(name, params.get(name))
+        except CharlmError as error:
+            problems.append(f"In this address, {error}.")
+            values[name] = parameter.default
+    settings = tuple(values[name] for name in SETTINGS)
+    model = values["model"] or default_model
+    link = Link(values["prompt"], model, values["revision"], settings, values["written"])
+    return link, problems

@@ -82,21 +82,62 @@
     );
   });
 
-  // The address names the open tab, so that a reload or a link opens it again.
-  document.addEventListener("click", (event) => {
-    const tab = event.target.closest('button[role="tab"]');
-    if (!tab) return;
-    const address = new URL(location);
-    if (tab.textContent.trim() === "Watch") address.searchParams.set("tab", "watch");
-    else address.searchParams.delete("tab");
-    history.replaceState(history.state, "", address);
+  const shownText = () =>
+    [...find("text").querySelectorAll("p")].map((p) => p.textContent).join("\n");
+
+  // A request for a text, with the text that it goes on from.
+  function request(action) {
+    const shown = find("text").querySelector("[data-shown]")?.dataset.shown;
+    if (action === "generate" || !shown) return JSON.stringify({ action });
+    return JSON.stringify({ action, text: shownText(), ...JSON.parse(shown) });
+  }
+
+  // Each press of "Next letter" adds a letter. One letter is requested at a time, since a request
+  // holds the text before the letter.
+  const SECONDS = 5; // after which a letter is given up
+  let requested = -Infinity; // when the letter on its way was
+  let presses = 0; // that wait
+  const isWaiting = () => performance.now() - requested < 1000 * SECONDS;
+  document.addEventListener(
+    "click",
+    (event) => {
+      if (!event.target.closest("#next-letter")) return;
+      if (isWaiting()) {
+        presses += 1;
+        event.stopPropagation();
+      } else requested = performance.now();
+    },
+    true,
+  );
+
+  function textEnded() {
+    window.charlm.showText();
+    requested = -Infinity;
+    if (find("chances")?.querySelector(".chances")) {
+      find("chances").scrollIntoView({ block: "nearest", behavior: behavior() });
+    } else presses = 0;
+    if (presses > 0) {
+      presses -= 1;
+      find("next-letter").click();
+    }
+  }
+
+  // Holding the space bar adds letter after letter, as holding Enter does.
+  for (const kind of ["keydown", "keyup"]) {
+    document.addEventListener(kind, (event) => {
+      if (event.key !== " " || event.target.id !== "next-letter") return;
+      event.preventDefault();
+      if (kind === "keydown") event.target.click();
+    });
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.repeat && event.target.id === "next-letter") presses = 0;
   });
 
   async function copyText(button) {
-    const lines = [...find("text").querySelectorAll("p")].map((p) => p.textContent);
     let label = "Copied";
     try {
-      await navigator.clipboard.writeText(lines.join("\n"));
+      await navigator.clipboard.writeText(shownText());
     } catch {
       // the clipboard is unavailable over plain http, or not permitted: select the text instead
       window.getSelection().selectAllChildren(find("text"));
@@ -107,23 +148,25 @@
   }
 
   // The secret by which the server recognises the browser that started a run.
-  window.charlmOwner = () => {
+  function owner() {
     const key = "charlm-owner";
-    let owner = null;
+    let secret = null;
     try {
-      owner = localStorage.getItem(key);
+      secret = localStorage.getItem(key);
     } catch {
       // storage is switched off: the secret lasts as long as this page
     }
-    if (!owner) {
+    if (!secret) {
       const bytes = crypto.getRandomValues(new Uint8Array(16));
-      owner = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      secret = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
       try {
-        localStorage.setItem(key, owner);
+        localStorage.setItem(key, secret);
       } catch {
         // as above
       }
     }
-    return owner;
-  };
+    return secret;
+  }
+
+  window.charlm = { ...window.charlm, owner, request, textEnded };
 })();

@@ -1,54 +1,100 @@
-"""The page's load events: open the tab, the model and the link that the address names."""
+"""The page's load events: open what the address names, and fill in what was typed before."""
+
+import asyncio
+import json
+from dataclasses import replace
 
 import gradio as gr
 
 from charlm.errors import CharlmError
 from charlm.serving.clients import client_of
-from charlm.ui.events import QUIET, SLOW
-from charlm.ui.link import link_from_query
-from charlm.ui.play_html import hub_notice_html, model_summary_html
+from charlm.serving.parameters import MAX_PROMPT_CHARS, Text, page_parameters
+from charlm.ui.events import QUIET, SLOW, until_done
+from charlm.ui.link import SETTINGS, link_from_query
+from charlm.ui.play_html import fetching, hub_notice_html, model_summary_html
+from charlm.ui.shown_text import link_request
+
+MAX_FIELDS_CHARS = 100_000  # of JSON: a prompt, each character escaped, and settings
+FIELDS_JS = "(...values) => window.charlm.savedFields()"
+SAVE_JS = "(...values) => window.charlm.saveFields(values)"
 
 
 def connect_page_load(page, library, default, controls, requests, tabs):
     """Connect the load events of `page`; `default`: the model chosen when it was built."""
-    filled_in = [controls.model, controls.model_summary, controls.prompt, *controls.settings]
+    fields = [controls.prompt, *controls.settings]
+    saved = gr.Textbox(visible="hidden", max_length=MAX_FIELDS_CHARS)
     has_link = gr.State(False)
-    outputs = [controls.hub_notice, *filled_in, has_link]
+    outputs = {
+        "notices": controls.hub_notice,
+        "model": controls.model,
+        "summary": controls.model_summary,
+        **dict(zip(("prompt", *SETTINGS), fields, strict=True)),
+        "request": requests.request,
+        "has_link": has_link,
+    }
 
-    async def load(request: gr.Request):
-        updates = dict.fromkeys(outputs, gr.skip()) | {has_link: False}
-        client, pools = client_of(request), library.pools
-
-        async def with_notice(*notices):
-            notices = [*await pools.loading.run(client, library.notices), *notices]
-            return [*(updates | {controls.hub_notice: hub_notice_html(notices)}).values()]
-
-        async def choose(name, **value):
-            names, summary = await pools.loading.run(client, names_and_summary, library, name)
-            updates[controls.model] = gr.update(choices=names, **value)
-            updates[controls.model_summary] = summary
-
-        current = await pools.loading.run(client, library.default)
-        await choose(current, **({"value": current} if current != default else {}))
-        yield await with_notice()
-        try:
-            link = link_from_query(request.query_params, current, library.limits)
-            if not link:
-                return
-            updates[controls.prompt] = link.prompt
-            updates.update(zip(controls.settings, link.settings, strict=True))
-            pool = pools.loading if link.model in library.names() else pools.fetching
-            yield await with_notice(f"Fetching {link.model} …" if pool is pools.fetching else "")
-            name, notice = await pool.run(client, find_linked_model, library, link)
-        except CharlmError as error:
-            yield await with_notice(str(error))
-            return
-        await choose(name, value=name)
-        updates[has_link] = True
-        yield await with_notice(notice)
+    async def load(request: gr.Request, typed):
+        query = request.query_params
+        async for updates in page_updates(library, client_of(request), query, typed, default):
+            yield [updates.get(name, gr.skip()) for name in outputs]
 
     page.load(select_tab, None, tabs, **QUIET)
-    page.load(load, None, outputs, **SLOW).then(**requests.event(has_link))
+    loaded = page.load(load, saved, [*outputs.values()], js=FIELDS_JS, **SLOW)
+    loaded.then(**requests.event(prepared=has_link))
+    gr.on([field.change for field in fields], None, fields, None, js=SAVE_JS, **QUIET)
+
+
+async def page_updates(library, client, query, typed, default):
+    """Yield updates of the page, by the names in `connect_page_load`, that its address asks for.
+
+    `typed`: see typed_fields.
+    """
+    pools = library.pools
+    current = await pools.loading.run(client, library.default)
+    link, problems = link_from_query(query, current, library.limits)
+    values = typed_fields(typed, library.limits) or (link and [link.prompt, *link.settings])
+    updates = dict(zip(("prompt", *SETTINGS), values or (), strict=False)) | {"has_link": False}
+
+    async def choose(name, **value):
+        """Choose a model; with a `value`, the visitor's choice changes."""
+        names, summary = await pools.loading.run(client, names_and_summary, library, name)
+        return {"model": gr.update(choices=names, **value), "summary": summary}
+
+    async def with_notices(*notices):
+        notices = [*await pools.loading.run(client, library.notices), *problems, *notices]
+        return updates | {"notices": hub_notice_html(notices)}
+
+    updates |= await choose(current, **({"value": current} if current != default else {}))
+    yield await with_notices()
+    if not link:
+        return
+    known = link.model in library.names()
+    pool = pools.loading if known else pools.fetching
+    finding = asyncio.ensure_future(pool.run(client, find_linked_model, library, link))
+    async for _ in until_done(finding):
+        if not known:
+            yield await with_notices(fetching(link.model, library.followers))
+    try:
+        name, notice = finding.result()
+    except CharlmError as error:
+        yield await with_notices(str(error))
+        return
+    updates |= await choose(name, value=name)
+    updates |= {"request": link_request(replace(link, model=name)), "has_link": True}
+    yield await with_notices(notice)
+
+
+def typed_fields(text, limits):
+    """Return the values that the fields had when the visitor left the page, or None.
+
+    `text`: their JSON, from the browser. The prompt comes first, then the settings.
+    """
+    checks = {"prompt": Text("", MAX_PROMPT_CHARS), **page_parameters(limits)}
+    try:
+        values = zip(checks.items(), json.loads(text or "[]"), strict=True)
+        return [check.check(name, value) for (name, check), value in values]
+    except (CharlmError, ValueError, TypeError, RecursionError):
+        return None
 
 
 def names_and_summary(library, name):

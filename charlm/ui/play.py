@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from charlm.config import SampleConfig, notes_of
-from charlm.serving.parameters import sample_parameters
+from charlm.serving.parameters import page_parameters
 from charlm.ui.play_events import connect_play_events
 from charlm.ui.play_html import first_status_html, first_text_html, model_summary_html
 
@@ -31,6 +31,8 @@ class PlayControls:
     examples: list  # of (gr.Button, prompt)
     generate: gr.Button
     stop: gr.Button
+    next_letter: gr.Button
+    go_on: gr.Button
     notice: gr.HTML
     settings: list  # in the order that sample_config takes them
 
@@ -42,10 +44,12 @@ def build_play_tab(library, default, readers):
             controls = build_controls(library, default)
         with gr.Column(scale=3, min_width=320, elem_id="output"):
             text = gr.HTML(first_text_html(library, default), elem_id="text")
+            chances = gr.HTML(elem_id="chances")
             with gr.Row(elem_id="text-footer"):
                 status = gr.HTML(first_status_html(library, default), elem_id="status")
+                controls.go_on.render()
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="pill")
-    return controls, connect_play_events(library, controls, text, status, readers)
+    return controls, connect_play_events(library, controls, text, status, chances, readers)
 
 
 def build_controls(library, default):
@@ -64,8 +68,7 @@ def build_controls(library, default):
             elem_id="prompt",
         ),
         examples=build_examples(),
-        generate=gr.Button("Generate", variant="primary", elem_id="generate"),
-        stop=gr.Button("Stop", variant="stop", elem_id="stop-generating"),
+        **build_buttons(),
         notice=gr.HTML(elem_id="notice"),
         settings=build_settings(library.limits),
     )
@@ -91,13 +94,25 @@ def build_examples():
         ]
 
 
+def build_buttons():
+    """Build the buttons that ask for text, by their names in PlayControls."""
+    go_on = gr.Button("Continue", size="sm", elem_id="continue", elem_classes="pill", render=False)
+    with gr.Row(elem_id="buttons"):
+        return {
+            "generate": gr.Button("Generate", variant="primary", elem_id="generate"),
+            "stop": gr.Button("Stop", variant="stop", elem_id="stop-generating"),
+            "next_letter": gr.Button("Next letter", elem_id="next-letter"),
+            "go_on": go_on,  # at the end of the text
+        }
+
+
 def build_settings(limits):
     """Build the sampler's settings, folded away."""
-    notes, parameters = notes_of(SampleConfig), sample_parameters(limits)
+    notes, parameters = notes_of(SampleConfig), page_parameters(limits)
     longest = min(2000, limits.max_new_chars)
     sliders = {
         "max_new_chars": ("Length", min(50, longest), longest, 50),
-        "temperature": ("Temperature", 0, 2, 0.05),
+        "temperature": ("Temperature", 0, parameters["temperature"].high, 0.05),
         "top_k": ("Top-k", 0, 65, 1),
         "top_p": ("Top-p", 0, 1, 0.01),
         "min_p": ("Min-p", 0, 1, 0.01),

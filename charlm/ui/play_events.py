@@ -1,5 +1,6 @@
 """The events of the Play tab: requests for a text, the generation itself, Hub models."""
 
+import asyncio
 import threading
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -9,11 +10,36 @@ import gradio as gr
 
 from charlm.errors import CharlmError
 from charlm.serving.clients import client_of
-from charlm.serving.generate import generate, sample_config
-from charlm.ui.events import GENERATE_EVENT, QUIET, SLOW, visitor_error
-from charlm.ui.link import SETTINGS, Link
-from charlm.ui.play_html import hub_notice_html, model_summary_html, progress_html
+from charlm.serving.generate import generate
+from charlm.ui.events import (
+    FAST,
+    GENERATE_EVENT,
+    LETTER_EVENT,
+    QUIET,
+    SLOW,
+    until_done,
+    visitor_error,
+)
+from charlm.ui.link import Link
+from charlm.ui.play_html import (
+    fetching,
+    hub_notice_html,
+    loading_html,
+    model_summary_html,
+    progress_html,
+)
 from charlm.ui.readers import read_updates
+from charlm.ui.shown_text import (
+    CONTINUE,
+    GENERATE,
+    LETTER,
+    LINK,
+    MAX_JSON_CHARS,
+    next_text,
+    parse_request,
+)
+
+ENDED_JS = "() => window.charlm.textEnded()"
 
 
 class InFlight:
@@ -49,29 +75,37 @@ class Requests:
     """
 
     count: gr.Number  # not a gr.State: the browser learns of its changes from queued events only
+    request: gr.Textbox  # what is requested, see `shown_text`
     in_flight: InFlight
 
-    def event(self, prepared=None):
+    def event(self, action=GENERATE, prepared=None):
         """Return the arguments of an event that requests a text.
 
-        `prepared`: a gr.State that the preceding event sets to whether the request is to be made.
-        Each such event needs its own, so that it cannot suppress the requests of others.
+        `prepared`: a gr.State that the preceding event sets to whether the request, in `request`
+        already, is to be made. Each such event needs its own, so that it cannot suppress the
+        requests of others.
         """
-        inputs = [self.count, prepared] if prepared else [self.count]
-        return {"fn": self._request, "inputs": inputs, "outputs": self.count, **QUIET}
+        event = {"outputs": [self.count, self.request], **QUIET}
+        if prepared:
+            return event | {"fn": self._make, "inputs": [self.count, self.request, prepared]}
+        read_page = f"(count) => [count, window.charlm.request({action!r})]"
+        return event | {"fn": self._make, "inputs": [self.count, self.request], "js": read_page}
 
-    def _request(self, request: gr.Request, count, prepared=True):
+    def _make(self, request: gr.Request, count, text, prepared=True):
         if prepared:
             self.in_flight.stop(request.session_hash)
-        return (count or 0) + prepared
+        return (count or 0) + prepared, text
 
 
-def connect_play_events(library, controls, text, status, readers):
+def connect_play_events(library, controls, text, status, chances, readers):
     """Connect the events of the tab; returns Requests, by which other events request a text."""
-    requests = Requests(gr.Number(0, visible="hidden", precision=0), InFlight())
-    outputs = [text, status, controls.notice]
+    request = gr.Textbox(visible="hidden", max_length=MAX_JSON_CHARS)
+    requests = Requests(gr.Number(0, visible="hidden", precision=0), request, InFlight())
+    outputs = [text, status, controls.notice, chances]
     connect_generation(library, controls, requests, outputs, readers)
     gr.on([controls.generate.click, controls.prompt.submit], **requests.event())
+    connect_next_letter(library, controls, requests, outputs)
+    controls.go_on.click(**requests.event(CONTINUE))
     for button, prompt in controls.examples:
         button.click(partial(str, prompt), None, controls.prompt, **QUIET).then(**requests.event())
     summary = partial(model_summary_html, library)
@@ -91,16 +125,15 @@ def connect_generation(library, controls, requests, outputs, readers):
     """Connect the event that generates, triggered by a change of `requests.count`."""
     in_flight = requests.in_flight
 
-    async def stream_updates(request: gr.Request, prompt, model, *settings):
+    async def stream_updates(request: gr.Request, *inputs):
         session, progress = request.session_hash, None
         stop = in_flight.begin(session)
         try:
-            config = sample_config(*settings)
-            values = dict(zip(SETTINGS, settings, strict=True)) | {"seed": config.seed}
-            client = client_of(request)
-            revision = await library.pools.loading.run(client, library.revision, model)
-            link = Link(prompt, model, revision, tuple(values.values()))
-            updates = generate(library, prompt, model, config, client, stop.is_set)
+            client, model = client_of(request), inputs[1]
+            if not library.is_loaded(model):
+                yield [gr.skip(), loading_html(model), "", gr.skip()]
+            link, text_request = await requested_text(library, client, *inputs)
+            updates = generate(library, text_request, client, stop.is_set)
             async with aclosing(updates):
                 async for progress in read_updates(updates, readers, session):
                     yield progress_html(progress, link)
@@ -112,37 +145,81 @@ def connect_generation(library, controls, requests, outputs, readers):
         finally:
             in_flight.end(session, stop)
 
-    requests.count.change(
+    generation = requests.count.change(
         stream_updates,
-        [controls.prompt, controls.model, *controls.settings],
+        [controls.prompt, controls.model, *controls.settings, requests.request],
         outputs,
-        # most of an update's cost is postprocessing, which plain strings do not need
-        postprocess=False,
         concurrency_limit=None,
         trigger_mode="always_last",
-        show_progress="hidden",
         api_name=GENERATE_EVENT,
-        api_visibility="private",
+        **FAST,
     )
+    generation.then(None, None, None, js=ENDED_JS, **QUIET)
+
+
+def connect_next_letter(library, controls, requests, outputs):
+    """Connect the button that adds one letter: an event of its own, which takes half the time.
+
+    A letter that a newer request has ended is not shown.
+    """
+
+    async def add_letter(request: gr.Request, *inputs):
+        stop = requests.in_flight.begin(request.session_hash)
+        try:
+            client = client_of(request)
+            link, text_request = await requested_text(library, client, *inputs)
+            async for progress in generate(library, text_request, client, stop.is_set):
+                last = progress
+        except CharlmError as error:
+            raise visitor_error(error) from None
+        finally:
+            superseded = stop.is_set()
+            requests.in_flight.end(request.session_hash, stop)
+        return [gr.skip()] * len(outputs) if superseded else progress_html(last, link)
+
+    letter = controls.next_letter.click(
+        add_letter,
+        [controls.prompt, controls.model, *controls.settings, requests.request],
+        outputs,
+        js=f"(...inputs) => [...inputs.slice(0, -1), window.charlm.request({LETTER!r})]",
+        queue=False,
+        trigger_mode="multiple",
+        api_name=LETTER_EVENT,
+        **FAST,
+    )
+    letter.then(None, None, None, js=ENDED_JS, **QUIET)
+
+
+async def requested_text(library, client, prompt, model, *others):
+    """Return the Link and the TextRequest of an event's inputs. Raises CharlmError."""
+    *settings, request = others
+    action, shown = parse_request(request, library.limits)
+    model = shown.link.model if action == LINK else model
+    revision = await library.pools.loading.run(client, library.revision, model)
+    return next_text(action, Link(prompt, model, revision, tuple(settings)), shown)
 
 
 def connect_hub_source(library, controls, requests):
     """Connect the field for Hub models: fetch the model, choose it, and request a text."""
 
     async def fetch(request: gr.Request, source):
-        skip, pools, client = gr.skip(), library.pools, client_of(request)
-        yield [hub_notice_html([f"Fetching {source.strip()} …"]), skip, skip, skip, False]
+        unchanged, pools, client = [gr.skip()] * 4, library.pools, client_of(request)
+        adding = asyncio.ensure_future(pools.fetching.run(client, library.add, source))
+        async for _ in until_done(adding):
+            notice = fetching(source.strip(), library.followers)
+            yield [hub_notice_html([notice]), *unchanged, False]
         try:
-            name = await pools.fetching.run(client, library.add, source)
+            name = adding.result()
         except CharlmError as error:
-            yield [hub_notice_html([str(error)]), skip, skip, skip, False]
+            yield [hub_notice_html([str(error)]), *unchanged, False]
             return
         chosen = gr.update(choices=library.names(), value=name)
         notices = await pools.loading.run(client, library.notices)
         summary = await pools.loading.run(client, model_summary_html, library, name)
-        yield [hub_notice_html(notices), chosen, summary, "", True]
+        yield [hub_notice_html(notices), chosen, summary, "", "", True]
 
     source, fetched = controls.hub_source, gr.State(False)
-    outputs = [controls.hub_notice, controls.model, controls.model_summary, source, fetched]
+    outputs = [controls.hub_notice, controls.model, controls.model_summary, source]
+    outputs += [requests.request, fetched]
     event = source.submit(fetch, source, outputs, trigger_mode="multiple", **SLOW)
-    event.then(**requests.event(fetched))
+    event.then(**requests.event(prepared=fetched))

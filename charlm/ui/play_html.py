@@ -1,9 +1,13 @@
 """The Play tab's HTML: functions from a model's summary, a Progress or notices to strings."""
 
+import time
 from html import escape
 
 from charlm.errors import CharlmError, without_directories
+from charlm.ui.chances_html import chances_html
 from charlm.ui.figures import unsure_between
+from charlm.ui.run_html import format_duration
+from charlm.ui.shown_text import shown_json
 from charlm.ui.text_html import text_html
 
 KINDS = {
@@ -48,9 +52,16 @@ def first_status_html(library, name):
 
 
 def progress_html(progress, link):
-    """Return a generation's text, status line and notice; `link`: the Link that repeats it."""
-    text = text_html(progress.text, progress.prompt_length, not progress.done)
-    return [text, status_html(progress, link), dropped_notice_html(progress)]
+    """Return a generation's text, status line, notice and chances; `link`: the Link to it."""
+    description = shown_json(link, progress.prompt_length)
+    text = text_html(progress.text, progress.prompt_length, not progress.done, description)
+    chosen = chances_html(progress.chances, progress.text[-1:])
+    return [text, status_html(progress, link), dropped_notice_html(progress), chosen]
+
+
+def loading_html(model):
+    """Return the line below the text while a model is loaded."""
+    return status_line(f"loading {model} …")
 
 
 def status_html(progress, link):
@@ -58,17 +69,19 @@ def status_html(progress, link):
     if position := progress.queue_position:
         before = f"{position - 1:,} before you" if position > 1 else "you are next"
         return status_line(f"{link.model} is busy: {before} in the queue")
-    speed = progress.new_chars / max(progress.seconds, 1e-3)
-    line = f"{progress.new_chars:,} characters, {speed:,.0f} a second, seed {progress.seed}"
+    characters = "character" if progress.new_chars == 1 else "characters"
+    line = f"{link.model}: {progress.new_chars:,} {characters}"
+    if not progress.chances:
+        line += f", {progress.chars_per_second:,.0f} a second"
+    line += f", seed {progress.seed}"
     if progress.stopped:
         line += ", ended by this page's limit of time" if progress.timed_out else ", stopped"
-    line = f"{link.model}: {line}"
-    if not progress.done and (others := progress.other_streams):
-        line += f"; {others:,} other{'s' if others > 1 else ''} at the same time"
-    if not progress.done or progress.stopped:
+    if not progress.done:
+        if others := progress.other_streams:
+            line += f"; {others:,} other{'s' if others > 1 else ''} at the same time"
         return status_line(line)
-    if not (query := link.query()):
-        return status_line(f"{line}; too long a prompt for a link")
+    if not (query := link.with_written(progress.new_chars).query()):
+        return status_line(f"{line}; too long for a link")
     return status_line(line, f' · <a id="link" href="{escape(query)}">link to this</a>')
 
 
@@ -81,6 +94,19 @@ def hub_notice_html(notices):
     shown = map(without_directories, filter(None, notices))
     sentences = "".join(f"<p>{escape(notice)}</p>" for notice in shown)
     return f'<div class="notice" role="status">{sentences}</div>' if sentences else ""
+
+
+def fetching(source, followers):
+    """Return a sentence on a Hub model that the HubFollowers are fetching."""
+    download = followers.download(source)
+    if not (download and download.size):
+        return f"Fetching {source} …"
+    megabytes, seconds = download.size / 1e6, time.monotonic() - download.began
+    sentence = f"Fetching {source}: {download.done / 1e6:.1f} of {megabytes:.1f} MB"
+    if 0 < download.done < download.size and seconds > 1:
+        left = seconds * (download.size / download.done - 1)
+        sentence += f", about {format_duration(left)} left"
+    return f"{sentence} …"
 
 
 def dropped_notice_html(progress):

@@ -19,17 +19,18 @@ def is_speaker(line):
     return all(c.isalpha() or c in "’' -" or unicodedata.category(c)[0] == "M" for c in name)
 
 
-def text_html(text, prompt_length=0, generating=False):
+def text_html(text, prompt_length=0, generating=False, description=""):
     """Return `text` as one paragraph per line: a speaker, a line of speech, or a gap.
 
     The first `prompt_length` characters are marked as the visitor's own. `generating`: more text
-    is coming, so the page shows a cursor at the end.
+    is coming, so the page shows a cursor at the end. `description`: of the text, for page.js.
 
     Paragraphs are not closed, which HTML permits. As the text grows, its HTML changes only from
     the last line on, and Gradio sends only that suffix to the browser. A paragraph's text is the
     line itself, so copying the paragraphs gives the text back.
     """
-    parts = [f'<article class="play-text{" generating" if generating else ""}">']
+    data = f' data-shown="{escape(description)}"' if description else ""
+    parts = [f'<article class="play-text{" generating" if generating else ""}"{data}>']
     start, after_gap = 0, True
     for line in text.split("\n"):
         kind = "gap" if not line else "speaker" if after_gap and is_speaker(line) else "line"

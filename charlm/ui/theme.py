@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 HERE = Path(__file__).parent
+SCRIPTS = ("page.js", "address.js")
 SERIF = ("EB Garamond", "Iowan Old Style", "Palatino", "Georgia", "serif")
 TEXT = ("#2a1c10", "#efdfc1")  # (light, dark), like all pairs below
 BACKGROUND = ("#f5ecd7", "#15100c")
@@ -65,10 +66,11 @@ SHAPES = {
 
 def theme_arguments():
     """Return the arguments of `Blocks.launch` that style the page."""
+    scripts = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return {
         "theme": theme(),
         "css": font_faces() + (HERE / "theme.css").read_text(encoding="utf-8"),
-        "head": f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        "head": f"<script>{scripts}</script>",
     }
 
 

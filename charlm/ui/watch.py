@@ -10,7 +10,7 @@ from charlm.ui.watch_events import connect_watch_events
 from charlm.ui.watch_render import LINEAR, LOG, MAX_OTHERS, Rendered
 
 MAX_SECRET = 64  # characters
-OWNER_JS = "() => window.charlmOwner()"  # see page.js
+OWNER_JS = "() => window.charlm.owner()"  # see page.js
 
 
 @dataclass(frozen=True)

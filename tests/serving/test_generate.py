@@ -5,12 +5,13 @@ import itertools
 import time
 
 import pytest
+import torch
 
 import charlm
 from charlm.errors import CharlmError
 from charlm.hub.follow import HubFollowers
 from charlm.serving.clients import Client
-from charlm.serving.generate import generate, sample_config, score_text
+from charlm.serving.generate import TextRequest, generate, sample_config, score_text
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 
@@ -32,17 +33,21 @@ def settings(**changes):
     return sample_config(**(defaults | changes))
 
 
-def collect_updates(*args):
+def request(prompt, written="", keep_chances=False, **changes):
+    return TextRequest(prompt, "small-gpt", settings(**changes), written, keep_chances)
+
+
+def collect_updates(library, request, *args):
     """Return every Progress of a generation."""
 
     async def collect():
-        return [progress async for progress in generate(*args)]
+        return [progress async for progress in generate(library, request, *args)]
 
     return asyncio.run(collect())
 
 
 def test_updates_grow_into_the_text_of_charlm_generate(library):
-    updates = collect_updates(library, "KING:\n", "small-gpt", settings(max_new_chars=400))
+    updates = collect_updates(library, request("KING:\n", max_new_chars=400))
     assert [update.done for update in updates] == [False] * (len(updates) - 1) + [True]
     for a, b in itertools.pairwise(updates):
         assert b.text.startswith(a.text)
@@ -51,10 +56,38 @@ def test_updates_grow_into_the_text_of_charlm_generate(library):
     assert last.text == charlm.generate(*library.get("small-gpt"), "KING:\n", 400, seed=1)
 
 
+@pytest.mark.parametrize("prompt", ["KING:\n", ""])
+def test_a_text_continued_in_parts_equals_one_longer_text(library, prompt):
+    whole = collect_updates(library, request(prompt, max_new_chars=90))[-1]
+    written = ""
+    for part in (1, 1, 60, 28):
+        last = collect_updates(library, request(prompt, written, max_new_chars=part))[-1]
+        written = last.text[last.prompt_length :]
+    assert (last.text, last.new_chars) == (whole.text, 90)
+
+
+def test_the_chances_of_a_letter_are_those_it_was_drawn_from(library):
+    model, tokenizer = library.get("small-gpt")
+    text = "KING:\n"
+    for _ in range(10):  # within the context
+        one = request(text, keep_chances=True, max_new_chars=1, temperature=0.7, top_k=4)
+        last = collect_updates(library, one)[-1]
+        chars, probabilities = zip(*last.chances, strict=True)
+        assert list(probabilities) == sorted(probabilities, reverse=True)
+        assert sum(probabilities) == pytest.approx(1)
+        logits = model(torch.tensor([tokenizer.encode(text)]))[0, -1] / 0.7
+        top = logits.topk(4)
+        assert chars == tuple(tokenizer.decode(top.indices.tolist()))
+        assert probabilities == pytest.approx(top.values.softmax(0).tolist(), rel=1e-3)
+        assert last.text == text + last.text[-1]
+        assert last.text[-1] in chars
+        text = last.text
+
+
 def test_a_generation_stops_on_request(library):
     stop_requested = iter([False, False, True]).__next__
-    config = settings(max_new_chars=5000)
-    *_, last = collect_updates(library, "", "small-gpt", config, Client("ann"), stop_requested)
+    long = request("", max_new_chars=5000)
+    *_, last = collect_updates(library, long, Client("ann"), stop_requested)
     assert last.done
     assert last.stopped
     assert 0 < last.new_chars < 5000
@@ -62,7 +95,7 @@ def test_a_generation_stops_on_request(library):
 
 def test_closing_the_generator_ends_the_stream(library):
     async def leave():
-        updates = generate(library, "", "small-gpt", settings(max_new_chars=5000))
+        updates = generate(library, request("", max_new_chars=5000))
         await anext(updates)
         await updates.aclose()
 
@@ -81,7 +114,7 @@ def test_a_random_seed_is_reported():
 
 
 def test_dropped_characters_are_reported(library):
-    *_, last = collect_updates(library, "😀😀", "small-gpt", settings(max_new_chars=5))
+    *_, last = collect_updates(library, request("😀😀", max_new_chars=5))
     assert (last.dropped, last.prompt_length, len(last.text)) == ("😀", 0, 5)
 
 

@@ -1,0 +1,76 @@
+// The page's address and the browser's history. The address names the tab, the text and the run;
+// what was typed since is kept in the browser's tab, and comes back when the page is loaded again.
+(() => {
+  const FIELDS = "charlm-fields";
+  const tabs = () => document.querySelectorAll('button[role="tab"]');
+  const nameOf = (tab) => tab.textContent.trim().toLowerCase();
+  const openTab = () => new URL(location).searchParams.get("tab") ?? "play";
+
+  function show(address, push = false) {
+    if (address.href === location.href) return;
+    history[push ? "pushState" : "replaceState"](history.state, "", address);
+    if (fields) saveFields(fields);
+  }
+
+  // Another tab is another entry of the history.
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest('button[role="tab"]');
+    if (!tab) return;
+    const address = new URL(location);
+    if (nameOf(tab) === "play") address.searchParams.delete("tab");
+    else address.searchParams.set("tab", nameOf(tab));
+    show(address, true);
+  });
+  addEventListener("popstate", () => {
+    if (fields) saveFields(fields);
+    [...tabs()].find((tab) => nameOf(tab) === openTab())?.click();
+  });
+
+  const LINK = ["prompt", "model", "revision", "written", "max_new_chars", "temperature"];
+  LINK.push("top_k", "top_p", "min_p", "seed");
+
+  // The address of the text that is shown: that of the link below it, if it has one.
+  function showText() {
+    const address = new URL(location);
+    LINK.forEach((name) => address.searchParams.delete(name));
+    const link = document.getElementById("link");
+    const parts = link ? new URL(link.href).searchParams : [];
+    for (const [name, value] of parts) address.searchParams.set(name, value);
+    show(address);
+  }
+
+  function showRun(run) {
+    const address = new URL(location);
+    if (!run || openTab() !== "watch" || address.searchParams.get("run") === run) return;
+    address.searchParams.set("run", run);
+    show(address);
+  }
+
+  let fields = null; // the values of the fields as they were last saved
+
+  function saveFields(values) {
+    fields = values;
+    try {
+      sessionStorage.setItem(FIELDS, JSON.stringify({ address: location.search, values }));
+    } catch {
+      // storage is switched off or full: the fields are not restored
+    }
+  }
+
+  // Read before the page fills in its fields, and saves them.
+  let saved = null;
+  try {
+    saved = JSON.parse(sessionStorage.getItem(FIELDS));
+  } catch {
+    // as above
+  }
+  if (saved?.address !== location.search) saved = null;
+
+  window.charlm = {
+    ...window.charlm,
+    showText,
+    showRun,
+    saveFields,
+    savedFields: () => JSON.stringify(saved?.values ?? []),
+  };
+})();

@@ -1,0 +1,113 @@
+"""The text that the page shows, and the requests that go on from it.
+
+The browser keeps the text, so that it outlives the server: an attribute of the text's HTML
+describes it, and page.js sends both back when a visitor presses "Next letter" or "Continue".
+"""
+
+import json
+from dataclasses import dataclass, replace
+
+from charlm.errors import CharlmError
+from charlm.serving.generate import TextRequest, random_seed, sample_config
+from charlm.serving.parameters import MAX_NAME_CHARS, Integer, Text
+from charlm.ui.link import SETTINGS, Link, link_parameters
+
+MAX_TEXT_CHARS = 20_000  # of a text, beyond which it is not continued
+MAX_JSON_CHARS = 6 * 2 * MAX_TEXT_CHARS  # the text and its prompt, each character escaped
+GENERATE, CONTINUE, LETTER, LINK = "generate", "continue", "letter", "link"
+ACTIONS = (GENERATE, CONTINUE, LETTER, LINK)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A text that was written on the page."""
+
+    link: Link  # to it
+    text: str  # the prompt and what was written after it
+    prompt_length: int  # characters of `text`
+
+    @property
+    def written(self):
+        """What was written after the prompt."""
+        return self.text[self.prompt_length :]
+
+
+def shown_json(link, prompt_length):
+    """Return the description of a text that its HTML carries."""
+    parts = {"prompt": link.prompt, "model": link.model, "revision": link.revision}
+    parts |= dict(zip(SETTINGS, link.settings, strict=True))
+    return json.dumps(parts | {"prompt_length": prompt_length})
+
+
+def link_request(link):
+    """Return the request to show the text of a Link."""
+    parts = json.loads(shown_json(link, len(link.prompt)))
+    return json.dumps({"action": LINK, "text": link.prompt, "written": link.written, **parts})
+
+
+def parse_request(text, limits):
+    """Return (action, Shown) of a request that the browser sent; the Shown is None without a text.
+
+    Raises CharlmError if it is not one.
+    """
+    try:
+        parts = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        parts = None
+    if not isinstance(parts, dict):
+        raise CharlmError("this is not a request of the page; reload it")
+    action = parts.get("action", GENERATE)
+    if action not in ACTIONS:
+        raise CharlmError(f"action must be one of {', '.join(ACTIONS)}")
+    if parts.get("model") is None or action == GENERATE:
+        return action, None
+    long = Text("", MAX_TEXT_CHARS)
+    checks = {"prompt": long, "model": Text("", MAX_NAME_CHARS), **link_parameters(limits)}
+    checks |= {"text": long, "prompt_length": Integer(0, 0, MAX_TEXT_CHARS)}
+    values = {name: check.check(name, parts.get(name)) for name, check in checks.items()}
+    settings = tuple(values[name] for name in SETTINGS)
+    link = Link(values["prompt"], values["model"], values["revision"], settings, values["written"])
+    return action, Shown(link, values["text"], values["prompt_length"])
+
+
+def next_text(action, fields, shown):
+    """Return (Link, TextRequest) of the text that an action asks for.
+
+    `fields`: the Link that the page's controls describe, with the revision of its model now.
+    `shown`: the Shown, or None. "Next letter" and "Continue" go on from it with its seed. If the
+    model or a setting has changed since, all of it becomes the prompt of the new text. "Next
+    letter" begins anew if the prompt has changed.
+    """
+    length = 1 if action == LETTER else fields.settings[0]
+    if action == LETTER and shown and shown.link.prompt != fields.prompt:
+        shown = None
+    if action == LINK:
+        link = with_seed(replace(shown.link, revision=fields.revision), -1)
+        return link, text_request(link, link.written or link.settings[0])
+    if action == GENERATE or shown is None:
+        link = with_seed(fields, -1)
+        return link, text_request(link, length, keep_chances=action == LETTER)
+    link, written = with_seed(fields, shown.link.settings[-1]), shown.written
+    if written_with(link) == written_with(shown.link):
+        link = replace(link, prompt=shown.link.prompt)
+    else:
+        link, written = replace(link, prompt=shown.text), ""
+    return link, text_request(link, length, written, action == LETTER)
+
+
+def with_seed(link, seed):
+    """Return a Link with this seed in place of -1; -1 draws one."""
+    *others, own = link.settings
+    seed = seed if own == -1 else own
+    return replace(link, settings=(*others, random_seed() if seed == -1 else seed))
+
+
+def written_with(link):
+    """Return what the characters of a Link's text depend on, besides its prompt."""
+    return link.model, link.revision, link.settings[1:]
+
+
+def text_request(link, length, written="", keep_chances=False):
+    """Return the TextRequest for `length` characters of a Link's text, after those written."""
+    config = sample_config(length, *link.settings[1:])
+    return TextRequest(link.prompt, link.model, config, written, keep_chances)

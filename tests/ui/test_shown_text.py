@@ -1,0 +1,145 @@
+"""The text that the page shows, and the requests that go on from it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.errors import CharlmError
+from charlm.serving.limits import Limits
+from charlm.ui.link import Link, link_from_query
+from charlm.ui.shown_text import (
+    CONTINUE,
+    GENERATE,
+    LETTER,
+    LINK,
+    MAX_TEXT_CHARS,
+    Shown,
+    link_request,
+    next_text,
+    parse_request,
+    shown_json,
+)
+
+LIMITS = Limits()
+SETTINGS = (300, 0.8, 0, 0.0, 0.0)
+
+
+def link(prompt="KING:", seed=5, settings=SETTINGS, **changes):
+    return Link(prompt, "gpt", "r1", (*settings, seed), **changes)
+
+
+def sent(action, link, text, prompt_length):
+    """Return what the browser sends back, parsed."""
+    parts = json.loads(shown_json(link, prompt_length))
+    return parse_request(json.dumps({"action": action, "text": text, **parts}), LIMITS)
+
+
+SHOWN = Shown(link(), "KING:\nHo", 5)
+
+
+def test_the_browser_sends_back_the_text_that_it_shows():
+    assert sent(CONTINUE, link(), "KING:\nHo", 5) == (CONTINUE, SHOWN)
+    assert SHOWN.written == "\nHo"
+    assert parse_request("", LIMITS) == (GENERATE, None)
+    assert parse_request('{"action": "letter"}', LIMITS) == (LETTER, None)
+
+
+@pytest.mark.parametrize("action", [CONTINUE, LETTER])
+@pytest.mark.parametrize("seed", [-1, 5])
+def test_a_text_goes_on_with_its_seed(action, seed):
+    fields = link(seed=seed, settings=(200, *SETTINGS[1:]))
+    new, request = next_text(action, fields, SHOWN)
+    assert new == link(settings=(200, *SETTINGS[1:]))
+    assert (request.prompt, request.written, request.config.seed) == ("KING:", "\nHo", 5)
+    assert request.config.max_new_chars == (1 if action == LETTER else 200)
+    assert request.keep_chances == (action == LETTER)
+
+
+CHANGED = [
+    link(seed=6),
+    link(settings=(300, 0.5, 0, 0.0, 0.0)),
+    link(settings=(300, 0.8, 3, 0.0, 0.0)),
+    Link("KING:", "bigram", "r1", (*SETTINGS, -1)),
+    Link("KING:", "gpt", "r2", (*SETTINGS, -1)),
+]
+
+
+@pytest.mark.parametrize("action", [CONTINUE, LETTER])
+@pytest.mark.parametrize("fields", CHANGED)
+def test_a_text_goes_on_with_other_settings_as_their_prompt(action, fields):
+    new, request = next_text(action, fields, SHOWN)
+    assert (request.prompt, request.written) == (new.prompt, "") == ("KING:\nHo", "")
+    assert (request.model, new.revision) == (fields.model, fields.revision)
+    assert request.config.seed == (fields.settings[-1] if fields.settings[-1] == 6 else 5)
+    assert request.config.top_k == fields.settings[2]
+
+
+def test_a_new_prompt_begins_a_new_text_letter_by_letter_but_not_with_continue():
+    fields = link(prompt="QUEEN:", seed=-1)
+    new, request = next_text(LETTER, fields, SHOWN)
+    assert (request.prompt, request.written, request.config.max_new_chars) == ("QUEEN:", "", 1)
+    assert new.settings[-1] == request.config.seed >= 0
+    assert next_text(CONTINUE, fields, SHOWN)[1].prompt == "KING:"
+
+
+def test_generate_and_a_first_letter_begin_with_the_prompt():
+    for action, length in ((GENERATE, 300), (CONTINUE, 300), (LETTER, 1)):
+        new, request = next_text(action, link(), None)
+        assert new == link()
+        assert (request.prompt, request.written) == ("KING:", "")
+        assert request.config.max_new_chars == length
+
+
+def test_a_link_shows_as_many_characters_as_were_written():
+    written = link().with_written(320)
+    params = dict(pair.split("=") for pair in written.query()[1:].split("&"))
+    assert params["written"] == "320"
+    assert "written" not in link().with_written(300).query()
+    action, shown = parse_request(link_request(written), LIMITS)
+    new, request = next_text(action, Link("typed since", "gpt", "r2", (*SETTINGS, -1)), shown)
+    assert action == LINK
+    assert (request.prompt, request.config.max_new_chars, request.config.seed) == ("KING:", 320, 5)
+    assert (new.prompt, new.revision, new.settings) == ("KING:", "r2", (*SETTINGS, 5))
+
+
+def test_invalid_parts_of_an_address_are_named_and_the_rest_applies():
+    params = {"temperature": "9", "seed": "x", "prompt": "KING:", "top_k": "4", "written": "10"}
+    found, problems = link_from_query(params, "gpt", LIMITS)
+    assert found == Link("KING:", "gpt", "", (500, 0.8, 4, 0.0, 0.0, -1), 10)
+    assert problems == [
+        "In this address, temperature is '9'; it must be a number from 0 to 2.",
+        "In this address, seed is 'x'; it must be a whole number of -1 or more.",
+    ]
+    assert link_from_query({"tab": "watch"}, "gpt", LIMITS) == (None, [])
+
+
+HOSTILE = ["[]", "1", "{", '{"action": "drop"}', "[" * 100_000, '{"a":' * 50_000, "9" * 10_000]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_other_requests_are_refused(text):
+    with pytest.raises(CharlmError, match=r"not a request of the page|action must be one of"):
+        parse_request(text, LIMITS)
+
+
+json_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+
+
+@given(st.sampled_from(sorted(json.loads(link_request(link())))), json_values | st.just([{}]))
+def test_every_part_of_a_request_is_checked(name, value):
+    parts = json.loads(link_request(link())) | {name: value}
+    try:
+        action, shown = parse_request(json.dumps(parts), LIMITS)
+    except CharlmError:
+        return
+    if shown:
+        _, request = next_text(action, link(), shown)
+        assert isinstance(request.prompt, str)
+        assert 1 <= request.config.max_new_chars <= LIMITS.max_new_chars
+
+
+def test_a_text_beyond_the_limit_is_not_continued():
+    with pytest.raises(CharlmError, match="at most 20,000"):
+        sent(CONTINUE, link(), "x" * (MAX_TEXT_CHARS + 1), 5)
