@@ -28,6 +28,19 @@ class Preset:
         }
         return dataclasses.replace(self, **parts)
 
+    def differences(self, model, training):
+        """Return option -> value where a model and its training are not as in this preset.
+
+        The size of the vocabulary does not count: it follows from the text.
+        """
+        pairs = (model, self.model), (training, self.training)
+        return {
+            name: value
+            for config, own in pairs
+            for name, value in vars(config).items()
+            if name != "vocab_size" and value != getattr(own, name)
+        }
+
 
 DEFAULT_PRESET = "fast"
 PRESETS = {

@@ -16,6 +16,7 @@ def log_of(directory):
     assert cursor // 2**16 == (directory / LOG_FILE).stat().st_size, "the last line is torn"
     for event in events:
         event.pop("time")
+        event.pop("started", None)
         event.pop("chars_per_second", None)
     return events
 

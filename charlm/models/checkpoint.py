@@ -83,7 +83,7 @@ def read_data(data):
     found = {name: data[name] for name in ("name", "sha256")}
     if not all(isinstance(value, str) for value in found.values()):
         raise ValueError("its data has no name and sha256")
-    return {name: value[:MAX_NAME] for name, value in found.items()}
+    return {name: cut(value) for name, value in found.items()}
 
 
 def read_string(parts, name):
@@ -91,7 +91,15 @@ def read_string(parts, name):
     value = parts.get(name, "")
     if not isinstance(value, str):
         raise ValueError(f"its {name} is {quote(value)}")
-    return value[:MAX_NAME]
+    return cut(value)
+
+
+def cut(value):
+    """Return the first MAX_NAME characters of a string, without lone surrogates.
+
+    A page with one of those could not be sent to a browser.
+    """
+    return value[:MAX_NAME].encode("utf-8", "replace").decode()
 
 
 def is_model_directory(directory):

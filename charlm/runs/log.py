@@ -128,6 +128,12 @@ def latest_events(directory, max_bytes=2**18):
         latest |= {event["event"]: event for event in events}
 
 
+def read_first_event(directory):
+    """Return the first event of the log; None if it has none yet. Raises as read_events does."""
+    events, _ = read_events(directory, 0, 2**12)
+    return events[0] if events else None
+
+
 def checksum_before(file, offset):
     """Return a 16-bit checksum of the bytes just before `offset`."""
     file.seek(max(0, offset - CHECKSUM_BYTES))

@@ -7,6 +7,7 @@ from charlm.files import parse_json
 
 MAX_NUMBER = 1e39  # no finite float32 exceeds it, so a run that diverges still has a log
 MAX_TIME = 1e15  # seconds
+MAX_DATE = 10**11  # Unix time; the year 5138, which the calendar of every time zone has
 MAX_TEXT = 10_000  # characters of a sample; longer ones are cut
 MAX_MESSAGE = 500  # characters of a message, and of a note
 MAX_NAME = 100  # characters of any other text
@@ -22,6 +23,11 @@ def step_number(value):
 
 def seconds(value):
     require(type(value) in (int, float) and 0 <= value <= MAX_TIME)
+    return value
+
+
+def date(value):
+    require(type(value) is int and 0 <= value <= MAX_DATE)
     return value
 
 
@@ -100,6 +106,7 @@ REQUIRED = {
 }
 OPTIONAL = {
     "start": {
+        "started": date,
         "baselines": losses,
         "parameters": step_number,
         "device": name,

@@ -16,7 +16,7 @@ def list_runs(checkpoints):
     """Return the names of the runs in a directory, the most recently written one first."""
     written = {}
     for log in Path(checkpoints).glob(f"*/{LOG_FILE}"):
-        with contextlib.suppress(FileNotFoundError):  # deleted in the meantime
+        with contextlib.suppress(OSError):  # deleted in the meantime, or unreadable
             if NAME.fullmatch(log.parent.name):
                 written[log.parent.name] = log.stat().st_mtime
     return sorted(written, key=lambda name: (-written[name], name))

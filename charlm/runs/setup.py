@@ -64,7 +64,7 @@ class Run:
         if event.event != "start" or self.logged_start is None:
             return False
         fields = json.loads(json.dumps(dataclasses.asdict(event)))
-        compared = fields.keys() - {"step", "time", "notes"}
+        compared = fields.keys() - {"step", "time", "started", "notes"}
         return all(fields[name] == self.logged_start.get(name) for name in compared)
 
 

@@ -12,10 +12,20 @@ from statistics import median
 from charlm.config import require
 from charlm.errors import CharlmError
 from charlm.models.checkpoint import load_description
-from charlm.runs.log import is_log_locked, read_events, read_last_events
+from charlm.models.sizes import parameter_count
+from charlm.presets import PRESETS
+from charlm.runs.log import (
+    LOG_FILE,
+    RunLogError,
+    is_log_locked,
+    read_events,
+    read_first_event,
+    read_last_events,
+)
 
 PROCESS_DIED = "its process ended without a word: killed, out of memory, or the machine went down"
 MAX_BYTES = 2**18  # of a log, read at a time
+REPORTING = {"eval_interval", "eval_iters", "log_interval", "sample_chars"}  # change no weight
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,11 @@ class Status:
     eta_seconds: float | None = None  # only while running
     val_loss: float | None = None  # of the latest evaluation, if the end of the log has one
     queue_position: int | None = None  # only while waiting; 1 is next
+    started: int | None = None  # Unix time; None if the log does not say
+    data_name: str = ""  # of the text
+    parameters: int | None = None
+    preset: str = ""  # "" if the run recorded none
+    changed: tuple = ()  # (option, value) where it is not as in its preset
 
 
 def read_status(directory, running=None):
@@ -46,10 +61,13 @@ def read_status(directory, running=None):
     directory = Path(directory)
     locked = is_log_locked(directory)  # first, so that an end event in between is read
     try:
-        events = read_last_events(directory)
-    except OSError:
+        events, first = read_last_events(directory), read_first_event(directory)
+    except (FileNotFoundError, NotADirectoryError):
         raise CharlmError(f"there is no run {directory.name}") from None
-    steps = load_description(directory).training.steps
+    except OSError as error:
+        raise RunLogError(f"cannot read {directory / LOG_FILE}: {error.strerror}") from None
+    description = load_description(directory)
+    steps = description.training.steps
     last = {event["event"]: event for event in events}
     end = events[-1] if events and events[-1]["event"] == "end" else None
     if running is None:
@@ -70,7 +88,21 @@ def read_status(directory, running=None):
         chars_per_second=median(speeds[-5:]) if speeds else None,
         eta_seconds=pace and pace * max(0, steps - step),
         val_loss=last.get("eval", {}).get("val_loss"),
+        started=first and first.get("started"),
+        data_name=description.data["name"],
+        parameters=parameter_count(description.kind, description.model),
+        **preset_fields(description),
     )
+
+
+def preset_fields(description):
+    """Return the fields of a Status that compare a Description with its preset."""
+    preset = PRESETS.get(description.preset)
+    if preset is None or preset.kind != description.kind:
+        return {}
+    differences = preset.differences(description.model, description.training)
+    changed = tuple((o, value) for o, value in differences.items() if o not in REPORTING)
+    return {"preset": description.preset, "changed": changed}
 
 
 def seconds_per_step(events):

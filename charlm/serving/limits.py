@@ -140,13 +140,8 @@ def max_rows(preset, limits):
 
 def changed_options(name, preset):
     """Return those of OPTIONS whose values in `preset` are not those of the Preset `name`."""
-
-    def options(preset):
-        values = vars(preset.training) | vars(preset.model)
-        return {option: values[option] for option in OPTIONS if option in values}
-
-    original = options(PRESETS[name])
-    return {o: value for o, value in options(preset).items() if value != original[o]}
+    differences = PRESETS[name].differences(preset.model, preset.training)
+    return {option: value for option, value in differences.items() if option in OPTIONS}
 
 
 def allowed_preset(name, text, options, limits):

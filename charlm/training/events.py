@@ -11,6 +11,7 @@ class Start:
     event: ClassVar[str] = "start"
     step: int
     time: float  # seconds of training, those before a resumption included
+    started: int  # Unix time at which it starts or resumes
     config: dict
     data: dict  # name, sha256
     baselines: dict  # losses of counting models, see data/baselines.py

@@ -246,6 +246,7 @@ class Trainer:
         model = self.model
         return self._event(
             Start,
+            started=round(time.time()),
             config={
                 "kind": model.kind,
                 "model": asdict(model.config),

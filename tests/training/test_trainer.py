@@ -26,7 +26,7 @@ def run(trainer):
 
 
 def without_times(events):
-    volatile = {"time", "chars_per_second"}
+    volatile = {"time", "started", "chars_per_second"}
     return [(e.event, {k: v for k, v in vars(e).items() if k not in volatile}) for e in events]
 
 
