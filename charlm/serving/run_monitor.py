@@ -15,6 +15,7 @@ from charlm.runs.status import PROCESS_DIED, Status, poll_events, read_status
 
 MAX_AGE = 0.5  # seconds until statuses are read again
 MAX_CHARTS = 64  # in the cache
+ENDED = ("finished", "stopped", "failed")
 MAX_PUSH_INTERVAL = 900  # seconds after its last push until a run on the Hub counts as stopped
 PUSHES_ENDED = "it was pushed while it went on, and not again since"
 
@@ -42,8 +43,7 @@ class RunMonitor:
         with self._lock:
             if fresh or time.monotonic() - self._read_at >= MAX_AGE:
                 names = [*self.jobs.names(), *self._names_on_hub()]
-                found = {name: self._cached_status(name) for name in names}
-                self._statuses = {name: status for name, status in found.items() if status}
+                self._statuses = found = {name: self._cached_status(name) for name in names}
                 self._cached = {n: cached for n, cached in self._cached.items() if n in found}
                 self._histories = {n: h for n, h in self._histories.items() if n in found}
                 self._read_at = time.monotonic()
@@ -116,35 +116,43 @@ class RunMonitor:
     def _cached_status(self, name):
         """Return the Status of a run, read again only if its fingerprint has changed.
 
-        A damaged run has failed. None for a run that was deleted meanwhile.
+        A damaged run has failed.
         """
         fingerprint = self._fingerprint(name)
         cached_fingerprint, status = self._cached.get(name, (None, None))
         if fingerprint is None or fingerprint != cached_fingerprint:
             try:
                 status = self.status(name)
-                if "/" in name:  # a status needs the end of the log only; charts need all of it
-                    with without_path(self.directory(name), name):
-                        latest_events(self.directory(name))
+                if "/" in name or status.state in ENDED:
+                    self._check_log(name)
             except CharlmError as error:
                 status = Status(name, "failed", 0, 0, str(error))
-            except OSError:  # deleted meanwhile
-                return None
             self._cached[name] = fingerprint, status
         if "/" in name and status.state != "finished":
             with contextlib.suppress(CharlmError):  # no longer followed
                 self.followers.use(name)  # checks for a new revision
         return status
 
+    def _check_log(self, name):
+        """Raise CharlmError unless all of a log is readable: a Status needs its ends only."""
+        directory = self.directory(name)
+        try:
+            with without_path(directory, name):
+                latest_events(directory)
+        except FileNotFoundError:  # the run failed before it began
+            pass
+        except OSError as error:
+            raise CharlmError(f"cannot read {LOG_FILE} of {name}: {error.strerror}") from None
+
     def _fingerprint(self, name):
         """Return a value that changes whenever the run's Status does; None if none is known."""
         try:
             directory = self.directory(name)
             log = (directory / LOG_FILE).stat()
+            if "/" in name:
+                return directory, was_pushed_recently(self.followers.get(name))
         except (OSError, CharlmError):
             return None
-        if "/" in name:
-            return directory, was_pushed_recently(self.followers.get(name))
         fingerprint = log.st_mtime_ns, log.st_size, is_log_locked(directory)
         # the status of a job also depends on the queue
         return None if self.jobs.is_pending(name) else fingerprint

@@ -20,6 +20,7 @@ from charlm.ui.page_load import connect_page_load
 from charlm.ui.play import build_play_tab
 from charlm.ui.shown_text import MAX_JSON_CHARS
 from charlm.ui.watch import build_watch_tab
+from charlm.ui.watch_events import connect_write
 from charlm.ui.zerogpu import declare_gpu_event
 
 __all__ = ["build", "launch_arguments"]
@@ -56,12 +57,13 @@ def build(directory, model=None, limits=None, trainer=None):
             with gr.Tab("Play", id="play") as play_tab:
                 controls, requests = build_play_tab(library, default, page.readers)
             with gr.Tab("Watch", id="watch") as watch_tab:
-                build_watch_tab(page, monitor, library, timer, watch_tab)
+                view = build_watch_tab(page, monitor, library, timer, watch_tab)
         add_endpoints(library, default, monitor, page.readers)
         declare_gpu_event()
         # Gradio's estimates, which the page does not show, cost the square of the events that wait
         page.queue(status_update_rate=60)
         connect_page_load(page, library, default, controls, requests, tabs)
+        connect_write(library, view, tabs, controls)
         # returning to the Play tab lists the models trained meanwhile
         play_tab.select(partial(list_models, library), None, controls.model, **QUIET)
         for tab, active in ((play_tab, "false"), (watch_tab, "true")):

@@ -14,11 +14,12 @@
 
   // Another tab is another entry of the history.
   document.addEventListener("click", (event) => {
-    const tab = event.target.closest('button[role="tab"]');
+    const tab = event.target.closest('button[role="tab"], #write');
     if (!tab) return;
     const address = new URL(location);
-    if (nameOf(tab) === "play") address.searchParams.delete("tab");
-    else address.searchParams.set("tab", nameOf(tab));
+    const name = tab.id === "write" ? "play" : nameOf(tab);
+    if (name === "play") address.searchParams.delete("tab");
+    else address.searchParams.set("tab", name);
     show(address, true);
   });
   addEventListener("popstate", () => {

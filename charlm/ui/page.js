@@ -29,6 +29,21 @@
     button.click();
   });
 
+  // Screen readers hear of the beginning and the end of the run shown, and of each new notice
+  // below the form's button, but of no figures.
+  let shown = {}; // the run and its state
+  let notice = "";
+  new MutationObserver(() => {
+    nameGroups();
+    const run = document.querySelector("#run-head .run")?.dataset;
+    const message = document.querySelector("#train-notice .notice")?.dataset.announcement ?? "";
+    if (message && message !== notice) announce(message);
+    notice = message;
+    if (!run) return;
+    if (run.run === shown.run && run.state !== shown.state) announce(run.announcement);
+    shown = { run: run.run, state: run.state };
+  }).observe(document.documentElement, { subtree: true, childList: true });
+
   // When a generation begins or ends, Generate and Stop take each other's place: the focus stays
   // there, and screen readers hear of it, but of no single letter.
   const BUTTONS = ["generate", "stop-generating"];
@@ -52,6 +67,14 @@
     attributes: true,
     attributeFilter: ["class"],
   });
+
+  // Gradio's groups of radio buttons have a label, but no name for screen readers.
+  function nameGroups() {
+    for (const group of document.querySelectorAll("fieldset:not([aria-label])")) {
+      const label = group.querySelector('[data-testid="block-info"]')?.textContent.trim();
+      if (label) group.setAttribute("aria-label", label);
+    }
+  }
 
   function announce(sentence) {
     const region = find("announcements");

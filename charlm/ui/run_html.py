@@ -3,6 +3,8 @@
 from html import escape
 
 from charlm.ui.figures import unsure_between
+from charlm.ui.run_form import LABELS
+from charlm.ui.run_list import text_name
 from charlm.ui.text_html import text_html
 
 NO_RUNS_HTML = "<p>Nothing has been trained here yet.</p>"
@@ -16,7 +18,14 @@ STATES = {
     "stopped": "was stopped",
     "failed": "has failed",
 }
-ACTIONS = {"pause": "Pause", "resume": "Resume", "stop": "Stop", "delete": "Delete …"}
+ACTIONS = {
+    "write": "Write with it",
+    "pause": "Pause",
+    "resume": "Resume",
+    "stop": "Stop",
+    "delete": "Delete …",
+}
+COUNTED = {"steps": "step", "n_layer": "layer", "n_head": "head"}  # options, and what they count
 MILESTONES = {
     "uniform": "does better than blind chance",
     "unigram": "beats the character frequencies",
@@ -26,18 +35,54 @@ MILESTONES = {
 
 
 def run_head_html(status, history):
-    """Return the run's name, state, progress bar and current figures."""
+    """Return the run's name, state, progress bar, current figures and changed options.
+
+    page.js announces the sentence in data-announcement when data-state changes.
+    """
     done = min(1, status.step / status.steps) if status.steps else 0
     data = history.start["data"]["name"] if history.start else ""
-    on_data = f" <small>on {escape(data)}</small>" if data else ""
+    on_data = f" <small>on {escape(text_name(data))}</small>" if data else ""
     message = f'<p class="message">{escape(status.message)}</p>' if status.message else ""
+    name, state = escape(status.name), status.state
     return (
-        f'<div class="run {status.state}"><h2>{escape(status.name)} <em>{STATES[status.state]}</em>'
-        f'{on_data}</h2><div class="bar" role="progressbar" aria-label="progress of'
-        f' {escape(status.name)}" aria-valuemin="0" aria-valuemax="{status.steps}"'
-        f' aria-valuenow="{status.step}"><i style="width:{100 * done:.1f}%"></i></div>'
-        f'<p class="facts">{escape(" · ".join(run_facts(status)))}</p>{message}</div>'
+        f'<div class="run {state}" data-run="{name}" data-state="{state}"'
+        f' data-announcement="{escape(announcement(status))}">'
+        f"<h2>{name} <em>{STATES[state]}</em>{on_data}</h2>"
+        f'<div class="bar" role="progressbar" aria-label="progress of {name}" aria-valuemin="0"'
+        f' aria-valuemax="{status.steps}" aria-valuenow="{status.step}">'
+        f'<i style="width:{100 * done:.1f}%"></i></div>'
+        f'<p class="facts">{escape(" · ".join(run_facts(status)))}</p>'
+        f"{preset_html(status)}{message}</div>"
     )
+
+
+def announcement(status):
+    """Return the sentence with which screen readers announce a run's new state."""
+    sentence = f"{status.name} {STATES[status.state]}"
+    if status.state == "failed" and status.message:
+        return f"{sentence}: {status.message}"
+    if status.state in ("finished", "stopped") and status.val_loss is not None:
+        return f"{sentence}: validation loss {status.val_loss:.4f}"
+    return sentence
+
+
+def preset_html(status):
+    """Return a line about the options in which a run differs from its preset; "" if unknown."""
+    if not status.preset:
+        return ""
+    changes = ", ".join(change(option, value) for option, value in status.changed)
+    line = f"Unlike the preset {status.preset}: {changes}" if changes else f"Preset {status.preset}"
+    return f'<p class="preset">{escape(line)}.</p>'
+
+
+def change(option, value):
+    """Return an option and its value as a phrase: "8 layers", "dropout 0.2"."""
+    if option in COUNTED:
+        return f"{value:,} {COUNTED[option]}{'s' * (value != 1)}"
+    name = LABELS.get(option, option).lower().replace("muon'", "Muon'")
+    if isinstance(value, bool):
+        value = "on" if value else "off"
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def run_facts(status):
@@ -45,7 +90,8 @@ def run_facts(status):
     if status.state == "waiting":
         position = status.queue_position
         yield "next in the queue" if position == 1 else f"number {position} in the queue"
-    yield f"step {status.step:,} of {status.steps:,}"
+    if status.steps:  # else the run is damaged
+        yield f"step {status.step:,} of {status.steps:,}"
     if status.eta_seconds is not None:
         yield f"{format_duration(status.eta_seconds)} left"
     if status.state in ("running", "paused") and status.chars_per_second:
@@ -98,14 +144,3 @@ def sample_html(history, step):
         else "What it wrote before it had learned"
     )
     return f'<h3 class="sample">{title}</h3>' + text_html(text.strip("\n"))
-
-
-def run_label(status):
-    """Return the run's entry in the list of all runs: its name, and its state or final loss."""
-    if status.state == "waiting":
-        return f"{status.name} · waits, number {status.queue_position}"
-    if status.state in ("running", "paused") and status.steps:
-        return f"{status.name} · {status.state}, {100 * status.step // status.steps} %"
-    if status.state == "finished" and status.val_loss is not None:
-        return f"{status.name} · {status.val_loss:.4f}"
-    return f"{status.name} · {status.state}"

@@ -6,11 +6,14 @@ import gradio as gr
 
 from charlm.ui.run_form import build_run_form
 from charlm.ui.run_html import ACTIONS, NO_RUNS_HTML
+from charlm.ui.run_list import LOWEST, NEWEST
 from charlm.ui.watch_events import connect_watch_events
 from charlm.ui.watch_render import LINEAR, LOG, MAX_OTHERS, Rendered
 
 MAX_SECRET = 64  # characters
-OWNER_JS = "() => window.charlm.owner()"  # see page.js
+# see page.js
+BROWSER_JS = "() => [window.charlm.owner(), Intl.DateTimeFormat().resolvedOptions().timeZone || '']"
+MAX_ZONE = 64  # characters
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class WatchView:
 
     run: gr.Radio
     others: gr.Dropdown
+    order: gr.Radio  # of the choices of `run`
     head: gr.HTML
     chart: gr.HTML
     scale: gr.Radio
@@ -41,11 +45,13 @@ class WatchView:
     delete_question: DeleteQuestion
     rendered: gr.State
     owner: gr.Textbox  # the browser's secret
+    zone: gr.Textbox  # the browser's time zone
 
     @property
     def inputs(self):
         """The components whose values `render` takes, in its order, after the owner."""
-        return [self.run, self.others, self.scale, self.sample_position, self.rendered]
+        choices = [self.run, self.others, self.order, self.scale, self.sample_position]
+        return [*choices, self.zone, self.rendered]
 
     @property
     def outputs(self):
@@ -55,7 +61,10 @@ class WatchView:
 
 
 def build_watch_tab(page, monitor, library, timer, tab):
-    """Build the tab in the Blocks being built; it updates when `tab` opens and `timer` ticks."""
+    """Build the tab in the Blocks being built; it updates when `tab` opens and `timer` ticks.
+
+    Returns its WatchView.
+    """
     limits = monitor.jobs.limits
     with gr.Row(elem_id="watch"):
         with gr.Column(scale=3, min_width=320, elem_id="run-panel"):
@@ -65,12 +74,14 @@ def build_watch_tab(page, monitor, library, timer, tab):
             choices = build_run_choices(list(monitor.statuses()))
     rendered = gr.State(Rendered())
     question = build_delete_question()
-    owner = gr.Textbox(visible="hidden", max_length=MAX_SECRET, elem_id="owner")
-    view = WatchView(
-        **run_panel, **choices, delete_question=question, rendered=rendered, owner=owner
-    )
-    page.load(None, None, owner, js=OWNER_JS, api_visibility="private")
+    browser = {
+        "owner": gr.Textbox(visible="hidden", max_length=MAX_SECRET, elem_id="owner"),
+        "zone": gr.Textbox(visible="hidden", max_length=MAX_ZONE, elem_id="zone"),
+    }
+    view = WatchView(**run_panel, **choices, delete_question=question, rendered=rendered, **browser)
+    page.load(None, None, [view.owner, view.zone], js=BROWSER_JS, api_visibility="private")
     connect_watch_events(monitor, library, view, form, [tab.select, timer.tick])
+    return view
 
 
 def build_run_panel():
@@ -79,7 +90,13 @@ def build_run_panel():
         "head": gr.HTML(NO_RUNS_HTML, elem_id="run-head"),
         "actions": build_actions(),
         "chart": gr.HTML(elem_id="curve"),
-        "scale": gr.Radio([LINEAR, LOG], value=LINEAR, show_label=False, elem_id="scale"),
+        "scale": gr.Radio(
+            [LINEAR, LOG],
+            value=LINEAR,
+            label="Scale of the steps",
+            show_label=False,
+            elem_id="scale",
+        ),
         "milestones": gr.HTML(elem_id="milestones"),
         "sample_position": gr.Slider(
             0,
@@ -106,6 +123,13 @@ def build_actions():
 def build_run_choices(names):
     """Build the choice of the run shown and of the runs drawn beside it, as `build_run_panel`."""
     return {
+        "order": gr.Radio(
+            [NEWEST, LOWEST],
+            value=NEWEST,
+            label="Order of the training runs",
+            show_label=False,
+            elem_id="order",
+        ),
         "run": gr.Radio(names, label="Training runs", elem_id="runs"),
         "others": gr.Dropdown(
             names,

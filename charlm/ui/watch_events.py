@@ -1,6 +1,7 @@
 """The events of the Watch tab: render it, act on the run shown, start a run."""
 
 import asyncio
+import time
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -13,10 +14,13 @@ from charlm.serving.clients import client_address, client_of
 from charlm.serving.corpus_generation import generate_corpus
 from charlm.serving.owners import Visitor
 from charlm.ui.events import QUIET, visitor_errors
+from charlm.ui.play_html import model_summary_html
 from charlm.ui.run_form import GENERATED, OWN, TINY_SHAKESPEARE, field_updates, job_arguments
+from charlm.ui.run_html import format_duration
 from charlm.ui.watch_render import render
 
 PROGRESS_SECONDS = 0.5  # between updates while a text is written
+FOCUS_MODEL_JS = "() => { document.querySelector('#model input:checked')?.focus(); }"
 OTHER_TEXTS = ". Or choose a text of your own below, or one that a model writes now"
 
 
@@ -24,11 +28,11 @@ def connect_watch_events(monitor, library, view, form, triggers):
     """Connect the events of a WatchView and a RunForm, or None; `triggers` render it too."""
 
     def render_for(request: gr.Request, owner, *inputs):
-        return render(monitor, visitor(request, owner), *inputs)
+        return render(monitor, library, visitor(request, owner), *inputs)
 
     inputs = [view.owner, *view.inputs]
     render_event = {"fn": render_for, "inputs": inputs, "outputs": view.outputs, **QUIET}
-    choices = [view.run, view.others, view.scale, view.sample_position]
+    choices = [view.run, view.others, view.order, view.scale, view.sample_position]
     triggers = [*triggers, *(component.input for component in choices)]
     # one event for all triggers, so that an older answer can never arrive after a newer one
     gr.on(triggers, trigger_mode="always_last", **render_event)
@@ -49,6 +53,20 @@ def connect_actions(monitor, view, render_event):
     for name, action in actions.items():
         event = action_event(monitor, action, [view.owner, view.run])
         view.actions[name].click(**event).then(**render_event)
+
+
+def connect_write(library, view, tabs, controls):
+    """Open the Play tab with the model of the run shown; `controls`: the PlayControls."""
+
+    def choose(name):
+        with visitor_errors():
+            library.path(name)  # raises an error if it was deleted meanwhile
+        chosen = gr.update(choices=library.names(), value=name)
+        return gr.Tabs(selected="play"), chosen, model_summary_html(library, name)
+
+    outputs = [tabs, controls.model, controls.model_summary]
+    chosen = view.actions["write"].click(choose, view.run, outputs, **QUIET)
+    chosen.then(None, None, None, js=FOCUS_MODEL_JS, **QUIET)  # the button is hidden now
 
 
 def connect_delete(monitor, view, render_event):
@@ -120,8 +138,11 @@ async def start_run(monitor, library, form, by, client, inputs):
         # fail before a text is generated, which takes a while
         await run_pool.run(client, partial(monitor.jobs.check, **arguments))
         if source == GENERATED:
-            async for arguments["text"], done in write_text(library, client):
-                yield form_updates(form, f"A text to learn from is being written: {done:.0%}")
+            async for arguments["text"], done, seconds in write_text(library, client):
+                progress = writing_progress(done, seconds)
+                yield form_updates(
+                    form, progress, announcement="A text to learn from is being written"
+                )
         name = await run_pool.run(client, partial(monitor.jobs.start, **arguments))
     except (CharlmError, OSError) as error:  # an OSError: such as a full disk
         missing = isinstance(error, DataError) and source == TINY_SHAKESPEARE
@@ -137,14 +158,18 @@ async def start_run(monitor, library, form, by, client, inputs):
 
 
 async def write_text(library, client):
-    """Yield ("", fraction) while the default model writes a training text, then (text, 1).
+    """Yield ("", fraction, seconds) while the default model writes a training text.
 
-    One text is written at a time.
+    Then yield (text, 1, seconds). One text is written at a time, and the seconds count from its
+    beginning.
     """
-    done = [0.0]
+    done, began = 0.0, time.monotonic()
 
     def write():
-        for text, done[0] in generate_corpus(library):
+        nonlocal done, began
+        for text, done in generate_corpus(library):
+            if not done:
+                began = time.monotonic()
             if text:
                 return text
         raise AssertionError("the text has no end")
@@ -152,15 +177,25 @@ async def write_text(library, client):
     writing = asyncio.ensure_future(library.pools.writing.run(client, write))
     try:
         while not writing.done():
-            yield "", done[0]
+            yield "", done, time.monotonic() - began
             await asyncio.wait([writing], timeout=PROGRESS_SECONDS)
-        yield writing.result(), 1.0
+        yield writing.result(), 1.0, time.monotonic() - began
     finally:
         writing.cancel()
 
 
-def form_updates(form, notice, fields=None, offer_generated=False, run=None):
-    """Return updates of the chosen run, the notice, the offer and the fields; None skips one."""
-    notice = f'<p class="notice" role="status">{escape(notice)}</p>'
+def writing_progress(done, seconds):
+    """Return how much of a text is written, and how long the rest takes at the same speed."""
+    left = f", about {format_duration(seconds * (1 - done) / done)} left" if done else ""
+    return f"A text to learn from is being written: {done:.0%}{left}"
+
+
+def form_updates(form, notice, fields=None, offer_generated=False, run=None, announcement=None):
+    """Return updates of the chosen run, the notice, the offer and the fields; None skips one.
+
+    page.js announces each new notice, or the `announcement` in its place.
+    """
+    announced = escape(announcement or notice)
+    notice = f'<p class="notice" data-announcement="{announced}">{escape(notice)}</p>'
     fields = fields or [gr.skip()] * len(form.fields)
     return [run or gr.skip(), notice, gr.update(visible=offer_generated), *fields]

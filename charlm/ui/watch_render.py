@@ -1,9 +1,11 @@
 """Render the Watch tab: update the parts that changed since a visitor's last update."""
 
+import time
 from dataclasses import dataclass
 
 import gradio as gr
 
+from charlm.errors import CharlmError
 from charlm.ui.loss_chart import Curve, loss_chart_html
 from charlm.ui.run_html import (
     ACTIONS,
@@ -11,9 +13,9 @@ from charlm.ui.run_html import (
     figures_html,
     milestones_html,
     run_head_html,
-    run_label,
     sample_html,
 )
+from charlm.ui.run_list import in_order, run_label
 
 LINEAR, LOG = "linear steps", "log steps"
 MAX_OTHERS = 4  # runs drawn beside the one shown
@@ -27,11 +29,12 @@ class Rendered:
     hashes: tuple = ()  # of the parts as they were last sent
 
 
-def render(monitor, by, name, others, scale, percent, rendered):
+def render(monitor, library, by, name, others, order, scale, percent, zone, rendered):
     """Return updates of WatchView.outputs; gr.skip() for parts that have not changed.
 
     `by`: the Visitor. `name`, `others`: the chosen runs, which may no longer exist. `percent`: the
-    position of the sample among the run's steps. `rendered`: the visitor's Rendered.
+    position of the sample among the run's steps. `zone`: the visitor's time zone. `rendered`: the
+    visitor's Rendered.
     """
     statuses = monitor.statuses()
     run = name if name in statuses else default_run(statuses)
@@ -40,11 +43,13 @@ def render(monitor, by, name, others, scale, percent, rendered):
     shown = [run, *overlaid] if run else []
     histories = [monitor.history(n) for n in shown]
     cursors = tuple((n, h.cursor) for n, h in zip(shown, histories, strict=True))
-    actions = monitor.allowed_actions(statuses[run], by) if run else set()
-    state = name, cursors, scale, percent, tuple(statuses.values()), frozenset(actions)
+    actions = allowed_actions(monitor, library, statuses[run], by) if run else set()
+    chosen = name, order, scale, percent, zone
+    state = chosen, cursors, tuple(statuses.values()), frozenset(actions)
     if state == rendered.state:
         return gr.skip()
-    parts = choice_updates(statuses, name, run, others or [], overlaid)
+    labels = [(run_label(s, zone, time.time()), s.name) for s in in_order(statuses.values(), order)]
+    parts = choice_updates(labels, name, run, others or [], overlaid)
     if run:
         chart = draw_chart(monitor, statuses[run], histories, cursors, scale)
         parts += run_parts(statuses[run], histories[0], chart, percent)
@@ -55,14 +60,27 @@ def render(monitor, by, name, others, scale, percent, rendered):
     return [*skip_unchanged(parts, hashes, rendered.hashes), Rendered(state, hashes)]
 
 
-def choice_updates(statuses, name, run, others, overlaid):
+def allowed_actions(monitor, library, status, by):
+    """Return those of ACTIONS that a Visitor may take with a run."""
+    actions = monitor.allowed_actions(status, by)
+    return actions | {"write"} if has_model(monitor, library, status.name) else actions
+
+
+def has_model(monitor, library, run):
+    """Return whether the Play tab lists the model that a run saved."""
+    try:
+        return library.path(run).resolve() == monitor.directory(run).resolve()
+    except CharlmError:  # none is saved yet, or the run is no longer followed
+        return False
+
+
+def choice_updates(labels, name, run, others, overlaid):
     """Return updates of the list of runs and of the choice of runs to draw beside one.
 
     A value is set only where it has to change: by the time the update arrives, the visitor may
     have chosen another.
     """
-    labels = [(run_label(status), status.name) for status in statuses.values()]
-    candidates = [n for n in statuses if n != run]
+    candidates = [n for _, n in labels if n != run]
     return [
         gr.update(choices=labels, **({} if run == name else {"value": run})),
         gr.update(choices=candidates, **({} if overlaid == others else {"value": overlaid})),
