@@ -89,20 +89,20 @@ def read_status(directory, running=None):
         eta_seconds=pace and pace * max(0, steps - step),
         val_loss=last.get("eval", {}).get("val_loss"),
         started=first and first.get("started"),
-        data_name=description.data["name"],
-        parameters=parameter_count(description.kind, description.model),
-        **preset_fields(description),
+        **fields_of(description),
     )
 
 
-def preset_fields(description):
-    """Return the fields of a Status that compare a Description with its preset."""
+def fields_of(description):
+    """Return the fields of a Status that follow from a Description."""
+    parameters = parameter_count(description.kind, description.model)
+    fields = {"data_name": description.data["name"], "parameters": parameters}
     preset = PRESETS.get(description.preset)
     if preset is None or preset.kind != description.kind:
-        return {}
+        return fields
     differences = preset.differences(description.model, description.training)
     changed = tuple((o, value) for o, value in differences.items() if o not in REPORTING)
-    return {"preset": description.preset, "changed": changed}
+    return fields | {"preset": description.preset, "changed": changed}
 
 
 def seconds_per_step(events):

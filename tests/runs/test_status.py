@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
 from small_models import SMALL_FLAGS
 
 from charlm.errors import CharlmError
+from charlm.models.checkpoint import CONFIG, count_parameters
 from charlm.runs.log import LOG_FILE, RunLog
 from charlm.runs.names import list_runs
 from charlm.runs.resume import can_resume
@@ -28,6 +30,33 @@ def test_a_finished_run(trained):
     assert 0 < status.val_loss < 5
     assert status.chars_per_second > 0
     assert list_runs(trained) == ["small-gpt"]
+
+
+def test_a_status_has_the_beginning_the_text_and_the_size(trained):
+    status = read_status(trained / "small-gpt")
+    assert 0 < time.time() - status.started < 3600
+    assert status.data_name == "small.txt"
+    assert status.parameters == count_parameters(trained / "small-gpt")
+
+
+def test_a_status_has_the_options_that_differ_from_the_preset(trained_copy):
+    directory = trained_copy / "small-gpt"
+    status = read_status(directory)
+    assert status.preset == "fast"
+    expected = {"block_size": 16, "n_layer": 2, "n_embd": 16, "attention_every": 2}
+    # eval_interval and others that change no weight are left out
+    assert dict(status.changed) == expected | {"steps": 30, "batch_size": 4, "seed": 7}
+    config = json.loads((directory / CONFIG).read_text())
+    for preset in ("", "none of ours", "bigram"):  # of older runs, of forks, of another kind
+        (directory / CONFIG).write_text(json.dumps(config | {"preset": preset}))
+        status = read_status(directory)
+        assert (status.preset, status.changed) == ("", ())
+
+
+def test_the_beginning_of_an_older_run_is_unknown(trained_copy):
+    log = trained_copy / "small-gpt" / LOG_FILE
+    log.write_text(re.sub(r'"started": \d+, ', "", log.read_text()))
+    assert read_status(log.parent).started is None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")

@@ -1,3 +1,4 @@
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from charlm.runs.history import History
 from charlm.runs.status import Status
 from charlm.ui.run_html import (
     MAX_ROWS,
+    announcement,
     figures_html,
     format_duration,
     milestones_html,
@@ -62,6 +64,47 @@ def test_the_head_shows_state_and_figures(history, status, phrases):
         assert phrase in html
     assert "&lt;b&gt;text" in html
     assert "<b>text" not in html
+
+
+CHANGED = (("n_layer", 8), ("n_head", 1), ("dropout", 0.2), ("bias", True), ("steps", 20_000))
+CHANGED += (("learning_rate", 3e-4), ("muon_learning_rate", 0.05), ("seed", 20_000))
+
+
+@pytest.mark.parametrize(
+    ("preset", "changed", "line"),
+    [
+        (
+            "fast",
+            CHANGED,
+            "Unlike the preset fast: 8 layers, 1 head, dropout 0.2, bias on, 20,000 steps, learning"
+            " rate 0.0003, Muon&#x27;s learning rate 0.05, seed 20000.",
+        ),
+        ("best", (), "Preset best."),
+    ],
+)
+def test_the_head_says_what_differs_from_the_preset(history, preset, changed, line):
+    status = Status("x", "finished", 9, 9, preset=preset, changed=changed)
+    assert f'<p class="preset">{line}</p>' in run_head_html(status, history)
+
+
+def test_the_head_of_a_run_without_a_preset_names_none(history):
+    assert "preset" not in run_head_html(Status("x", "finished", 9, 9), history)
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (Status("x", "running", 1, 9, val_loss=4.0), "x is learning"),
+        (Status("x", "finished", 9, 9, val_loss=1.54321), "x has finished: validation loss 1.5432"),
+        (Status("x", "stopped", 9, 9, val_loss=2.0), "x was stopped: validation loss 2.0000"),
+        (Status("x", "stopped", 1, 9), "x was stopped"),
+        (Status("x", "failed", 1, 9, 'disk "full"'), 'x has failed: disk "full"'),
+    ],
+)
+def test_a_state_is_announced_with_its_result(history, status, sentence):
+    assert announcement(status) == sentence
+    attribute = f'data-announcement="{escape(sentence)}"'
+    assert attribute in run_head_html(status, history)
 
 
 def test_durations_are_given_in_two_units():

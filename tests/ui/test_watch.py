@@ -100,6 +100,56 @@ def test_the_tab_opens_with_a_finished_run(page):
         expect(page.locator(f"#{action}")).not_to_be_visible()
 
 
+def test_the_details_of_a_run_are_shown_and_its_model_writes(page, watch_app):
+    expect(page.locator("#run-head .preset")).to_contain_text("Unlike the preset fast: ")
+    expect(page.locator("#run-head .preset")).to_contain_text("2 layers")
+    expect(page.locator("#run-head .preset")).to_contain_text("seed 7")
+    label = page.get_by_role("group", name="Training runs", exact=True).locator("label span")
+    first, second = label.inner_text().split("\n")
+    assert re.fullmatch(r"small-gpt · \d\.\d{4}", first)
+    log = watch_app.log.parent / "models" / "small-gpt" / "run.jsonl"
+    started = int(re.search(r'"started": (\d+)', log.read_text())[1])
+    here = "t => new Date(1000 * t).toLocaleTimeString('en-GB', {timeStyle: 'short'})"
+    time_here = page.evaluate(here, started)
+    assert re.fullmatch(rf"\d+ \w+, {time_here} · small.txt · 7,952 parameters", second)
+    order = page.get_by_role("group", name="Order of the training runs")
+    order.locator("label").filter(has_text="Lowest loss first").click()
+    page.get_by_role("tab", name="Play").click()
+    page.locator("#prompt textarea").fill("KING:\nkept")
+    text = page.locator("#text").inner_text()
+    shutil.copytree(log.parent, log.parent.with_name("copy"))
+    try:
+        page.get_by_role("tab", name="Watch").click()
+        expect(page.locator("#runs label")).to_have_count(2)
+        expect(order.locator("label.selected")).to_have_text("Lowest loss first")
+        choose(page, "runs", "copy")
+        expect(head(page)).to_contain_text("copy has finished")
+        page.locator("#write").click()
+        expect(page.locator("#model label.selected")).to_have_text("copy")
+        expect(page.locator("#model input:checked")).to_be_focused()
+        expect(page.locator("#model-summary")).to_contain_text("7,952 parameters")
+        expect(page.locator("#prompt textarea")).to_have_value("KING:\nkept")
+        page.wait_for_timeout(1000)  # in which a generation would begin
+        assert page.locator("#text").inner_text() == text
+        assert "tab=watch" not in page.url
+    finally:
+        shutil.rmtree(log.parent.with_name("copy"))
+
+
+RECORD_ANNOUNCEMENTS = """() => {
+  window.announced = [];
+  const region = document.getElementById("announcements");
+  new MutationObserver(() => window.announced.push(region.textContent))
+    .observe(region, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+def announced(page, sentence):
+    """Wait until a sentence has been announced; returns how often it was."""
+    count = "s => window.announced.filter((a) => a.startsWith(s)).length"
+    return page.wait_for_function(count, arg=sentence, timeout=60_000).json_value()
+
+
 def test_only_the_browser_that_started_a_run_acts_on_it(browser, page, watch_app):
     fill_in_form(page, name="theirs")
     page.locator("#train").click()
@@ -134,9 +184,11 @@ def component(client, elem_id):
 
 
 def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_app):
+    page.evaluate(RECORD_ANNOUNCEMENTS)
     fill_in_form(page, name="mine")
     page.locator("#train").click()
     expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
+    announced(page, "mine is on its way.")
     first = wait_beyond(page, 100)
     drawn = page.locator("#curve .plot path.train").get_attribute("d")
     dots = page.locator("#curve .dot").count()
@@ -153,6 +205,7 @@ def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_
     wait_beyond(page, before)
     page.locator("#pause").click()
     expect(head(page)).to_contain_text("mine is paused")
+    page.evaluate(RECORD_ANNOUNCEMENTS)
     paused = step_of(page)
     page.wait_for_timeout(2500)
     assert step_of(page) == paused
@@ -162,6 +215,9 @@ def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_
     expect(head(page)).to_contain_text("mine was stopped", timeout=60_000)
     stopped = step_of(page)
     assert paused <= stopped < LONG
+    assert announced(page, "mine is learning") == 1  # and no figures
+    assert announced(page, "mine was stopped: validation loss ") == 1
+    assert len(page.evaluate("window.announced")) == 2
     page.locator("#resume").click()
     expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
     wait_beyond(page, stopped)
@@ -184,7 +240,9 @@ def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_
 
 def test_an_error_is_shown_at_its_field_until_corrected(page):
     fill_in_form(page, steps=0)
+    page.evaluate(RECORD_ANNOUNCEMENTS)
     page.locator("#train").click()
+    announced(page, "steps is 0; it must be 1 or more")
     expect(page.locator("#option-steps")).to_contain_text("steps is 0; it must be 1 or more")
     expect(page.locator("#train-notice")).to_contain_text("steps is 0; it must be 1 or more")
     page.wait_for_timeout(2500)  # the page is updated meanwhile
@@ -239,7 +297,12 @@ def test_a_run_trains_on_an_uploaded_file(page, tmp_path):
 def test_without_tiny_shakespeare_the_page_offers_a_generated_text(page):
     page.locator("#train").click()
     expect(page.locator("#train-notice")).to_contain_text("cannot download", timeout=60_000)
+    page.evaluate(RECORD_ANNOUNCEMENTS)
     page.locator("#use-generated").click()
+    expect(page.locator("#train-notice")).to_contain_text(
+        re.compile(r"written: \d+%, about .* left")
+    )
+    assert announced(page, "A text to learn from is being written") == 1
     expect(head(page)).to_contain_text("fast", timeout=120_000)
     expect(page.locator("#stop")).to_be_visible()
     page.locator("#stop").click()
@@ -372,6 +435,10 @@ def test_the_api_starts_follows_and_stops_runs(watch_app):
 def test_the_tab_fits_a_phone(browser, watch_app, scheme):
     with visitor(browser, watch_app, "?tab=watch", color_scheme=scheme, **PHONE) as page:
         expect(head(page)).to_contain_text("step", timeout=60_000)
+        expect(page.locator("#runs label")).not_to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        sizes = "span => [span, document.body].map((e) => parseFloat(getComputedStyle(e).fontSize))"
+        details, usual = page.locator("#runs label span").first.evaluate(sizes)
+        assert 14 <= details < usual
         open_form(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
