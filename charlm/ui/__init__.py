@@ -54,9 +54,9 @@ def build(directory, model=None, limits=None, trainer=None):
         gr.HTML(masthead_html(library, default, limits.training == "on"), elem_id="masthead")
         timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:
-            with gr.Tab("Play", id="play") as play_tab:
+            with gr.Tab("Play", id="play", elem_id="play-panel") as play_tab:
                 controls, requests = build_play_tab(library, default, page.readers)
-            with gr.Tab("Watch", id="watch") as watch_tab:
+            with gr.Tab("Watch", id="watch", elem_id="watch-panel") as watch_tab:
                 view = build_watch_tab(page, monitor, library, timer, watch_tab)
         add_endpoints(library, default, monitor, page.readers)
         declare_gpu_event()

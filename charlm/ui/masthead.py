@@ -27,7 +27,7 @@ def masthead_html(library, name, training):
   <h1>charlm</h1>
   <p>{escape(what_it_is(summary))} It predicts the next character, over and over.</p>
   <p class="how">Type a beginning and press <b>Generate</b>, or {watch} under <b>Watch</b>.
-  <span>Where it comes from: {links(summary)}</span></p>
+  <span class="links"><span>Where it comes from:</span> {links(summary)}</span></p>
   <div id="announcements" role="status" aria-live="polite"></div>
 </header>
 """

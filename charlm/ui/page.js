@@ -34,7 +34,6 @@
   let shown = {}; // the run and its state
   let notice = "";
   new MutationObserver(() => {
-    nameGroups();
     const run = document.querySelector("#run-head .run")?.dataset;
     const message = document.querySelector("#train-notice .notice")?.dataset.announcement ?? "";
     if (message && message !== notice) announce(message);
@@ -67,14 +66,6 @@
     attributes: true,
     attributeFilter: ["class"],
   });
-
-  // Gradio's groups of radio buttons have a label, but no name for screen readers.
-  function nameGroups() {
-    for (const group of document.querySelectorAll("fieldset:not([aria-label])")) {
-      const label = group.querySelector('[data-testid="block-info"]')?.textContent.trim();
-      if (label) group.setAttribute("aria-label", label);
-    }
-  }
 
   function announce(sentence) {
     const region = find("announcements");

@@ -39,6 +39,7 @@ class PlayControls:
 
 def build_play_tab(library, default, readers):
     """Build the tab in the Blocks being built; returns its PlayControls and its Requests."""
+    gr.HTML("<h2>Write with a model</h2>", elem_classes="screen-reader-only")
     with gr.Row(elem_id="play"):
         with gr.Column(scale=2, min_width=300, elem_id="controls"):
             controls = build_controls(library, default)

@@ -13,6 +13,7 @@ BACKGROUND = ("#f5ecd7", "#15100c")
 ACCENT = ("#8f1d14", "#e8a552")
 MUTED = ("#6b5640", "#b39d7b")
 BORDER = ("#cdb88f", "#4b3a28")
+FIELD_BORDER = ("#96794a", "#94785a")  # at least 3:1 against the page and the field
 HOVER = ("#ead9b4", "#35281b")
 TEXT_ON_FILL = ("#fdf6e6", "#21150a")
 TRANSPARENT = ("transparent", "transparent")
@@ -32,16 +33,16 @@ COLOURS = {  # by Gradio's names
     "block_info_text_color": MUTED,
     "panel_background_fill": TRANSPARENT,
     "input_background_fill": ("#fbf6e9", "#1f1711"),
-    "input_border_color": BORDER,
+    "input_border_color": FIELD_BORDER,
     "input_border_color_focus": ACCENT,
-    "input_placeholder_color": ("#8a7557", "#8d7857"),
+    "input_placeholder_color": ("#7a6548", "#9a845f"),
     "button_primary_background_fill": ACCENT,
     "button_primary_background_fill_hover": ("#a8281d", "#f4ba6e"),
     "button_primary_text_color": TEXT_ON_FILL,
     "button_secondary_background_fill": TRANSPARENT,
     "button_secondary_background_fill_hover": HOVER,
     "button_secondary_text_color": TEXT,
-    "button_secondary_border_color": ("#b99f70", "#5d4932"),
+    "button_secondary_border_color": FIELD_BORDER,
     "button_cancel_background_fill": TEXT,
     "button_cancel_background_fill_hover": ("#4a3522", "#fff2d8"),
     "button_cancel_text_color": TEXT_ON_FILL,
@@ -50,13 +51,15 @@ COLOURS = {  # by Gradio's names
     "checkbox_label_background_fill_selected": TEXT,
     "checkbox_label_text_color": TEXT,
     "checkbox_label_text_color_selected": TEXT_ON_FILL,
-    "checkbox_label_border_color": ("#b99f70", "#5d4932"),
+    "checkbox_label_border_color": FIELD_BORDER,
     "link_text_color": ACCENT,
 }
 SHAPES = {
     "block_border_width": "0px",
     "block_shadow": "none",
     "block_padding": "0px",
+    "input_border_width": "1px",
+    "button_border_width": "0px",  # else as that of fields
     "input_radius": "2px",
     "button_large_radius": "2px",
     "button_small_radius": "999px",
@@ -66,12 +69,22 @@ SHAPES = {
 
 def theme_arguments():
     """Return the arguments of `Blocks.launch` that style the page."""
-    scripts = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    scripts = "\n".join(read(name) for name in SCRIPTS)
     return {
         "theme": theme(),
-        "css": font_faces() + (HERE / "theme.css").read_text(encoding="utf-8"),
-        "head": f"<script>{scripts}</script>",
+        "css": font_faces() + read("theme.css"),
+        "head": f"<script>{scripts}</script>" + accessibility(),
     }
+
+
+def accessibility():
+    """Return what Gradio's markup lacks; its `css` would not reach its footer and messages."""
+    style, script = read("accessibility.css"), read("accessibility.js")
+    return f"<style>{style}</style><script>{script}</script>"
+
+
+def read(file):
+    return (HERE / file).read_text(encoding="utf-8")
 
 
 def theme():

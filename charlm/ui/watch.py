@@ -66,19 +66,29 @@ def build_watch_tab(page, monitor, library, timer, tab):
     Returns its WatchView.
     """
     limits = monitor.jobs.limits
-    with gr.Row(elem_id="watch"):
-        with gr.Column(scale=3, min_width=320, elem_id="run-panel"):
+    gr.HTML("<h2>Watch a model learn</h2>", elem_classes="screen-reader-only")
+    with gr.Row(elem_id="watch"):  # on a phone, the columns follow each other in this order
+        with gr.Column(min_width=0, elem_id="run-panel"):
             run_panel = build_run_panel()
-        with gr.Column(scale=2, min_width=300, elem_id="runs-panel"):
+        with gr.Column(min_width=0, elem_id="runs-panel"):
             form = build_run_form(limits) if limits.training == "on" else None
             choices = build_run_choices(list(monitor.statuses()))
+        with gr.Column(min_width=0, elem_id="samples-panel"):
+            samples_panel = build_samples_panel()
     rendered = gr.State(Rendered())
     question = build_delete_question()
     browser = {
         "owner": gr.Textbox(visible="hidden", max_length=MAX_SECRET, elem_id="owner"),
         "zone": gr.Textbox(visible="hidden", max_length=MAX_ZONE, elem_id="zone"),
     }
-    view = WatchView(**run_panel, **choices, delete_question=question, rendered=rendered, **browser)
+    view = WatchView(
+        **run_panel,
+        **choices,
+        **samples_panel,
+        **browser,
+        delete_question=question,
+        rendered=rendered,
+    )
     page.load(None, None, [view.owner, view.zone], js=BROWSER_JS, api_visibility="private")
     connect_watch_events(monitor, library, view, form, [tab.select, timer.tick])
     return view
@@ -86,7 +96,7 @@ def build_watch_tab(page, monitor, library, timer, tab):
 
 def build_run_panel():
     """Build the components that show one run; returns them by their names in WatchView."""
-    panel = {
+    return {
         "head": gr.HTML(NO_RUNS_HTML, elem_id="run-head"),
         "actions": build_actions(),
         "chart": gr.HTML(elem_id="curve"),
@@ -98,6 +108,12 @@ def build_run_panel():
             elem_id="scale",
         ),
         "milestones": gr.HTML(elem_id="milestones"),
+    }
+
+
+def build_samples_panel():
+    """Build the components that show what the run wrote, and its losses, as `build_run_panel`."""
+    panel = {
         "sample_position": gr.Slider(
             0,
             100,
