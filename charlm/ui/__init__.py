@@ -47,9 +47,9 @@ def build(directory, model=None, limits=None, trainer=None):
     library = Library(directory, followers, limits, model, monitor.is_training)
     default = library.default()
     parameters = endpoint_parameters(limits, default)
-    request = {"request": Text("", MAX_JSON_CHARS)}
-    controls = parameters["generate"] | page_parameters(limits) | request
-    parameters |= dict.fromkeys((GENERATE_EVENT, LETTER_EVENT), controls)
+    of_page = parameters["generate"] | page_parameters(limits)
+    of_page["request"] = Text("", MAX_JSON_CHARS)
+    parameters |= dict.fromkeys((GENERATE_EVENT, LETTER_EVENT), of_page)
     with Page(parameters, library.pools, title="charlm", analytics_enabled=False) as page:
         gr.HTML(masthead_html(library, default, limits.training == "on"), elem_id="masthead")
         timer = gr.Timer(TICK, active=False)
@@ -62,7 +62,7 @@ def build(directory, model=None, limits=None, trainer=None):
         declare_gpu_event()
         # Gradio's estimates, which the page does not show, cost the square of the events that wait
         page.queue(status_update_rate=60)
-        connect_page_load(page, library, default, controls, requests, tabs)
+        connect_page_load(page, library, default, controls, requests, tabs, monitor, view.run)
         connect_write(library, view, tabs, controls)
         # returning to the Play tab lists the models trained meanwhile
         play_tab.select(partial(list_models, library), None, controls.model, **QUIET)

@@ -161,6 +161,16 @@
     setTimeout(() => (button.textContent = "Copy"), 2000);
   }
 
+  // Some browsers copy an empty line after every paragraph.
+  document.addEventListener("copy", (event) => {
+    const selection = getSelection();
+    const range = selection.rangeCount && selection.getRangeAt(0);
+    if (!range || !range.commonAncestorContainer.closest?.(".play-text")) return;
+    const lines = [...range.cloneContents().querySelectorAll("p")].map((p) => p.textContent);
+    event.clipboardData.setData("text/plain", lines.join("\n"));
+    event.preventDefault();
+  });
+
   // The secret by which the server recognises the browser that started a run.
   function owner() {
     const key = "charlm-owner";

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import gradio as gr
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, quote
 from charlm.serving.clients import client_of
 from charlm.serving.parameters import MAX_PROMPT_CHARS, Text, page_parameters
 from charlm.ui.events import QUIET, SLOW, until_done
@@ -19,8 +19,11 @@ FIELDS_JS = "(...values) => window.charlm.savedFields()"
 SAVE_JS = "(...values) => window.charlm.saveFields(values)"
 
 
-def connect_page_load(page, library, default, controls, requests, tabs):
-    """Connect the load events of `page`; `default`: the model chosen when it was built."""
+def connect_page_load(page, library, default, controls, requests, tabs, monitor, run):
+    """Connect the load events of `page`; `default`: the model chosen when it was built.
+
+    `run`: the choice of the run shown, of those of `monitor`.
+    """
     fields = [controls.prompt, *controls.settings]
     saved = gr.Textbox(visible="hidden", max_length=MAX_FIELDS_CHARS)
     has_link = gr.State(False)
@@ -33,25 +36,33 @@ def connect_page_load(page, library, default, controls, requests, tabs):
         "has_link": has_link,
     }
 
+    def open_tab(request: gr.Request):
+        watch, name = request.query_params.get("tab") == "watch", request.query_params.get("run")
+        shown = gr.update(value=name) if name in monitor.statuses() else gr.skip()
+        return gr.Tabs(selected="watch") if watch else gr.skip(), shown
+
     async def load(request: gr.Request, typed):
         query = request.query_params
-        async for updates in page_updates(library, client_of(request), query, typed, default):
+        problems = unknown_run(query.get("run"), monitor)
+        client = client_of(request)
+        async for updates in page_updates(library, client, query, typed, default, problems):
             yield [updates.get(name, gr.skip()) for name in outputs]
 
-    page.load(select_tab, None, tabs, **QUIET)
+    page.load(open_tab, None, [tabs, run], **QUIET)
     loaded = page.load(load, saved, [*outputs.values()], js=FIELDS_JS, **SLOW)
     loaded.then(**requests.event(prepared=has_link))
     gr.on([field.change for field in fields], None, fields, None, js=SAVE_JS, **QUIET)
 
 
-async def page_updates(library, client, query, typed, default):
+async def page_updates(library, client, query, typed, default, problems):
     """Yield updates of the page, by the names in `connect_page_load`, that its address asks for.
 
-    `typed`: see typed_fields.
+    `typed`: see typed_fields. `problems`: sentences on the address, to report with others.
     """
     pools = library.pools
     current = await pools.loading.run(client, library.default)
-    link, problems = link_from_query(query, current, library.limits)
+    link, more_problems = link_from_query(query, current, library.limits)
+    problems = [*problems, *more_problems]
     values = typed_fields(typed, library.limits) or (link and [link.prompt, *link.settings])
     updates = dict(zip(("prompt", *SETTINGS), values or (), strict=False)) | {"has_link": False}
 
@@ -102,9 +113,11 @@ def names_and_summary(library, name):
     return library.names(), model_summary_html(library, name)
 
 
-def select_tab(request: gr.Request):
-    """Return an update that selects the tab named by the address, as after a reload."""
-    return gr.Tabs(selected="watch") if request.query_params.get("tab") == "watch" else gr.skip()
+def unknown_run(name, monitor):
+    """Return the problem that an address names a run which is not here, as a list."""
+    if name is None or name in monitor.statuses():
+        return []
+    return [f"In this address, run is {quote(name)}; there is no such run here."]
 
 
 def find_linked_model(library, link):

@@ -5,8 +5,7 @@ from html import escape
 
 from charlm.errors import CharlmError, without_directories
 from charlm.ui.chances_html import chances_html
-from charlm.ui.figures import unsure_between
-from charlm.ui.run_html import format_duration
+from charlm.ui.figures import format_duration, unsure_between
 from charlm.ui.shown_text import shown_json
 from charlm.ui.text_html import text_html
 

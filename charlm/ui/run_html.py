@@ -2,7 +2,7 @@
 
 from html import escape
 
-from charlm.ui.figures import unsure_between
+from charlm.ui.figures import format_duration, unsure_between
 from charlm.ui.run_form import LABELS
 from charlm.ui.run_list import text_name
 from charlm.ui.text_html import text_html
@@ -99,16 +99,6 @@ def run_facts(status):
         yield f"learning rate {status.learning_rate:.2g}"
     if status.val_loss is not None:
         yield f"validation loss {status.val_loss:.4f}, {unsure_between(status.val_loss)}"
-
-
-def format_duration(seconds):
-    """Return seconds in the largest two units: "12 s", "1 min 05 s", "2 h 30 min"."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02} min"
 
 
 def milestones_html(history):

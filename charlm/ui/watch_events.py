@@ -14,12 +14,13 @@ from charlm.serving.clients import client_address, client_of
 from charlm.serving.corpus_generation import generate_corpus
 from charlm.serving.owners import Visitor
 from charlm.ui.events import QUIET, visitor_errors
+from charlm.ui.figures import format_duration
 from charlm.ui.play_html import model_summary_html
 from charlm.ui.run_form import GENERATED, OWN, TINY_SHAKESPEARE, field_updates, job_arguments
-from charlm.ui.run_html import format_duration
 from charlm.ui.watch_render import render
 
 PROGRESS_SECONDS = 0.5  # between updates while a text is written
+SHOW_RUN_JS = "(run) => window.charlm.showRun(run)"
 FOCUS_MODEL_JS = "() => { document.querySelector('#model input:checked')?.focus(); }"
 OTHER_TEXTS = ". Or choose a text of your own below, or one that a model writes now"
 
@@ -36,6 +37,7 @@ def connect_watch_events(monitor, library, view, form, triggers):
     triggers = [*triggers, *(component.input for component in choices)]
     # one event for all triggers, so that an older answer can never arrive after a newer one
     gr.on(triggers, trigger_mode="always_last", **render_event)
+    view.run.change(None, view.run, None, js=SHOW_RUN_JS, **QUIET)
     connect_actions(monitor, view, render_event)
     connect_delete(monitor, view, render_event)
     if form:

@@ -318,6 +318,7 @@ def test_a_run_from_a_terminal_is_followed(page, watch_app, text_file):
         expect(page.locator("#runs")).to_contain_text("elsewhere · running", timeout=60_000)
         choose(page, "runs", "elsewhere")
         expect(head(page)).to_contain_text("elsewhere is learning")
+        expect(page).to_have_url(re.compile(r"\?tab=watch&run=elsewhere"))
         wait_beyond(page, step_of(page))
         expect(page.locator("#stop")).not_to_be_visible()
         process.kill()
