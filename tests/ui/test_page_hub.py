@@ -1,6 +1,7 @@
 """Hub models and links on the page: Chromium and a loopback Hub."""
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -173,8 +174,18 @@ def test_a_run_on_the_hub_is_followed_while_it_continues(page, hub, pushed):
     page.locator("#runs label").filter(has_text="bob/live").click()
     expect(page.locator("#run-head")).to_contain_text("bob/live is learning")
     expect(page.locator("#stop")).not_to_be_visible()
+    hub.add("bob/live", {LOG: pushed[LOG] + b"damaged\n"})
+    expect(page.locator("#runs")).to_contain_text("bob/live · failed", timeout=60_000)
+    expect(page.locator("#run-head .message")).to_contain_text("run.jsonl of bob/live is damaged")
+    expect(page.locator("#runs")).to_contain_text(re.compile(r"small-gpt · \d"))  # as before
     hub.add("bob/live", {LOG: pushed[LOG]})
     expect(page.locator("#run-head")).to_contain_text("bob/live has finished", timeout=60_000)
+    page.get_by_role("tab", name="Play").click()
+    page.locator("#model label").filter(has_text="small-gpt").last.click()
+    page.get_by_role("tab", name="Watch").click()
+    page.locator("#write").click()
+    expect(chosen(page)).to_have_text("bob/live")
+    expect(page.locator("#model-summary")).to_contain_text("revision")
 
 
 @pytest.mark.parametrize(
