@@ -29,6 +29,12 @@
     }
   }
 
+  // Chromium leaves a button half visible that Tab reaches at the edge of a row that scrolls.
+  document.addEventListener("focusin", ({ target }) => {
+    if (!target.matches("button:focus-visible")) return;
+    target.scrollIntoView({ block: "nearest", inline: "nearest" });
+  });
+
   // Gradio shows its messages by animations of Svelte's, out of reach of a style sheet.
   const animate = Element.prototype.animate;
   Element.prototype.animate = function (...args) {
