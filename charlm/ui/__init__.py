@@ -14,10 +14,11 @@ from charlm.serving.run_monitor import RunMonitor
 from charlm.ui.api import add_endpoints
 from charlm.ui.events import GENERATE_EVENT, LETTER_EVENT, QUIET
 from charlm.ui.launch import launch_arguments
-from charlm.ui.masthead import masthead_html
+from charlm.ui.masthead import ANNOUNCEMENTS, masthead_html
 from charlm.ui.page import Page
 from charlm.ui.page_load import connect_page_load
 from charlm.ui.play import build_play_tab
+from charlm.ui.play_html import first_text_html
 from charlm.ui.shown_text import MAX_JSON_CHARS
 from charlm.ui.watch import build_watch_tab
 from charlm.ui.watch_events import connect_write
@@ -51,7 +52,9 @@ def build(directory, model=None, limits=None, trainer=None):
     of_page["request"] = Text("", MAX_JSON_CHARS)
     parameters |= dict.fromkeys((GENERATE_EVENT, LETTER_EVENT), of_page)
     with Page(parameters, library.pools, title="charlm", analytics_enabled=False) as page:
-        gr.HTML(masthead_html(library, default, limits.training == "on"), elem_id="masthead")
+        page.masthead = masthead_html(library, default, limits.training == "on")
+        page.first_text = first_text_html(library, default)
+        gr.HTML(page.masthead + ANNOUNCEMENTS, elem_id="masthead")
         timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play", elem_id="play-panel") as play_tab:

@@ -3,12 +3,14 @@
 import importlib.util
 
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from charlm.serving.bodies import BodyCheck, Event
 from charlm.serving.hosts import HostCheck
 from charlm.serving.routes import RouteCheck
 from charlm.serving.uploads import UploadLimits
-from charlm.ui.preview import ICON, LinkPreview
+from charlm.ui.document import Document
+from charlm.ui.preview import ICON
 from charlm.ui.readers import ReaderWatch
 from charlm.ui.theme import theme_arguments
 
@@ -37,7 +39,8 @@ def middleware(page, limits, max_file):
     """Return the checks that every request passes before Gradio sees it."""
     return [
         Middleware(HostCheck, share_url=lambda: page.share_url),
-        Middleware(LinkPreview, share_url=lambda: page.share_url),
+        Middleware(GZipMiddleware),  # Gradio compresses only files; neither touches event streams
+        Middleware(Document, page=page),
         Middleware(RouteCheck),
         Middleware(UploadLimits, max_file=max_file),
         Middleware(ReaderWatch, readers=page.readers),

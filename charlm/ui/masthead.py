@@ -9,6 +9,7 @@ from charlm.ui.figures import round_figure
 
 LECTURE = "https://www.youtube.com/watch?v=kCc8FmEb1nY"
 HUB = "https://huggingface.co/spaces/"
+ANNOUNCEMENTS = '<div id="announcements" role="status" aria-live="polite"></div>'  # see page.js
 
 
 def masthead_html(library, name, training):
@@ -22,13 +23,12 @@ def masthead_html(library, name, training):
     except CharlmError:  # the model's own line gives the reason
         summary = None
     return f"""
-<header>
+<header class="masthead">
   <div class="rule">❦</div>
   <h1>charlm</h1>
   <p>{escape(what_it_is(summary))} It predicts the next character, over and over.</p>
   <p class="how">Type a beginning and press <b>Generate</b>, or {watch} under <b>Watch</b>.
   <span class="links"><span>Where it comes from:</span> {links(summary)}</span></p>
-  <div id="announcements" role="status" aria-live="polite"></div>
 </header>
 """
 

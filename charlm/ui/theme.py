@@ -1,9 +1,10 @@
 """The page's theme, light and dark: Gradio's variables, the style sheet, the fonts. All local."""
 
-import base64
 from pathlib import Path
 
 import gradio as gr
+
+from charlm.ui.static_files import font_address
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "address.js")
@@ -72,7 +73,7 @@ def theme_arguments():
     scripts = "\n".join(read(name) for name in SCRIPTS)
     return {
         "theme": theme(),
-        "css": font_faces() + read("theme.css"),
+        "css": style_sheet(),
         "head": f"<script>{scripts}</script>" + accessibility(),
     }
 
@@ -95,13 +96,15 @@ def theme():
     return base.set(**light, **dark, **SHAPES)
 
 
+def style_sheet():
+    """Return the page's style sheet with its fonts."""
+    return font_faces() + (HERE / "theme.css").read_text(encoding="utf-8")
+
+
 def font_faces():
-    """Return the CSS of EB Garamond, with the fonts as data URLs so that nothing is requested."""
-    faces = []
-    for style, file in (("normal", "eb-garamond.woff2"), ("italic", "eb-garamond-italic.woff2")):
-        data = base64.b64encode((HERE / "fonts" / file).read_bytes()).decode()
-        faces.append(
-            f'@font-face {{ font-family: "EB Garamond"; font-style: {style}; font-weight: 400 800;'
-            f" font-display: swap; src: url(data:font/woff2;base64,{data}) format('woff2'); }}\n"
-        )
-    return "".join(faces)
+    """Return the CSS of EB Garamond; `block`, because a font that is replaced moves the text."""
+    return "".join(
+        f'@font-face {{ font-family: "EB Garamond"; font-style: {style}; font-weight: {weights};'
+        f" font-display: block; src: url({font_address(style)}) format('woff2'); }}\n"
+        for style, weights in (("normal", "400 700"), ("italic", "400"))
+    )

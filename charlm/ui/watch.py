@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from charlm.ui.run_form import build_run_form
-from charlm.ui.run_html import ACTIONS, NO_RUNS_HTML
+from charlm.ui.run_html import ACTIONS
 from charlm.ui.run_list import LOWEST, NEWEST
 from charlm.ui.watch_events import connect_watch_events
 from charlm.ui.watch_render import LINEAR, LOG, MAX_OTHERS, Rendered
@@ -97,7 +97,7 @@ def build_watch_tab(page, monitor, library, timer, tab):
 def build_run_panel():
     """Build the components that show one run; returns them by their names in WatchView."""
     return {
-        "head": gr.HTML(NO_RUNS_HTML, elem_id="run-head"),
+        "head": gr.HTML(elem_id="run-head"),
         "actions": build_actions(),
         "chart": gr.HTML(elem_id="curve"),
         "scale": gr.Radio(

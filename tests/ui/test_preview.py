@@ -8,7 +8,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from charlm.ui.preview import SENTENCE, TITLE, LinkPreview, with_tags
+from charlm.ui.preview import SENTENCE, TITLE, visitor_address, with_tags
 
 
 def tags_of(html):
@@ -50,7 +50,7 @@ def test_the_served_page_has_its_own_tags_picture_and_icon(app):
 def test_the_address_is_what_the_visitor_sees(scope, environment, share_url, address, monkeypatch):
     monkeypatch.setattr(os, "environ", environment)
     scope = {"headers": [(b"host", b"localhost:7860")], "scheme": "http", **scope}
-    assert LinkPreview(None, lambda: share_url).address(scope) == address
+    assert visitor_address(scope, share_url) == address
 
 
 def test_a_host_never_becomes_markup():

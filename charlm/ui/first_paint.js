@@ -1,0 +1,21 @@
+// Sets the theme before anything is painted, and shows the page in place of its frame when it is
+// complete. Runs where it stands in the document.
+(() => {
+  const asked = new URLSearchParams(location.search);
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const theme = asked.get("__theme"); // as Gradio reads it
+  const isDark = theme === "dark" || (theme !== "light" && prefersDark);
+  document.body.classList.toggle("dark", isDark);
+
+  const RUN = "#watch:has(#run-head .run):has(#curve .plot):has(#sample p)";
+  const parts = { play: ["#settings", "#copy"], watch: [`${RUN}, #run-head .prose > p`] }[
+    asked.get("tab") === "watch" ? "watch" : "play"
+  ];
+  const FAILED = "gradio-app .error"; // Gradio says why
+  new MutationObserver((_, observer) => {
+    const isComplete = parts.every((part) => document.querySelector(part)?.offsetParent);
+    if (!isComplete && !document.querySelector(FAILED)) return;
+    observer.disconnect();
+    document.getElementById("first-frame").remove();
+  }).observe(document.body, { childList: true, subtree: true });
+})();
