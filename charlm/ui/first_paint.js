@@ -12,10 +12,13 @@
     asked.get("tab") === "watch" ? "watch" : "play"
   ];
   const FAILED = "gradio-app .error"; // Gradio says why
+  const SECONDS = 20; // after which the page is shown as it is
+  const frame = document.getElementById("first-frame");
   new MutationObserver((_, observer) => {
     const isComplete = parts.every((part) => document.querySelector(part)?.offsetParent);
     if (!isComplete && !document.querySelector(FAILED)) return;
     observer.disconnect();
-    document.getElementById("first-frame").remove();
+    frame.remove();
   }).observe(document.body, { childList: true, subtree: true });
+  setTimeout(() => frame.remove(), 1000 * SECONDS);
 })();
