@@ -1,6 +1,7 @@
 // What Gradio's markup lacks for keyboards and screen readers, added whenever Gradio renders.
 (() => {
-  const titleOf = (block) => block.querySelector('[data-testid="block-info"]')?.textContent.trim();
+  const titleOf = (block) =>
+    block.querySelector('[data-testid="block-info"]')?.textContent.trim() ?? "";
 
   function set(element, name, value) {
     if (element.getAttribute(name) !== value) element.setAttribute(name, value);
