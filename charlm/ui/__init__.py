@@ -1,7 +1,5 @@
 """The page: `build` builds it, `launch_arguments` serve it. Importing has no side effects."""
 
-from functools import partial
-
 import gradio as gr
 import torch
 
@@ -47,10 +45,7 @@ def build(directory, model=None, limits=None, trainer=None):
     monitor = RunMonitor(jobs, followers)
     library = Library(directory, followers, limits, model, monitor.is_training)
     default = library.default()
-    parameters = endpoint_parameters(limits, default)
-    of_page = parameters["generate"] | page_parameters(limits)
-    of_page["request"] = Text("", MAX_JSON_CHARS)
-    parameters |= dict.fromkeys((GENERATE_EVENT, LETTER_EVENT), of_page)
+    parameters = event_parameters(limits, default)
     with Page(parameters, library.pools, title="charlm", analytics_enabled=False) as page:
         page.masthead = masthead_html(library, default, limits.training == "on")
         page.first_text = first_text_html(library, default)
@@ -67,13 +62,25 @@ def build(directory, model=None, limits=None, trainer=None):
         page.queue(status_update_rate=60)
         connect_page_load(page, library, default, controls, requests, tabs, monitor, view.run)
         connect_write(library, view, tabs, controls)
-        # returning to the Play tab lists the models trained meanwhile
-        play_tab.select(partial(list_models, library), None, controls.model, **QUIET)
-        for tab, active in ((play_tab, "false"), (watch_tab, "true")):
-            # in the browser, since answers of the server could arrive in the wrong order
-            tab.select(None, None, timer, js=SET_ACTIVE.format(active=active), **QUIET)
+        connect_tabs(library, play_tab, watch_tab, controls.model, timer)
     return page
 
 
-def list_models(library):
-    return gr.update(choices=library.names())
+def event_parameters(limits, default):
+    """Return the parameters of the endpoints and of the Play tab's events, by their names."""
+    parameters = endpoint_parameters(limits, default)
+    of_page = parameters["generate"] | page_parameters(limits)
+    of_page["request"] = Text("", MAX_JSON_CHARS)
+    return parameters | dict.fromkeys((GENERATE_EVENT, LETTER_EVENT), of_page)
+
+
+def connect_tabs(library, play_tab, watch_tab, model, timer):
+    """List the models trained meanwhile in the Play tab; update the Watch tab only when open."""
+
+    def list_models():
+        return gr.update(choices=library.names())
+
+    play_tab.select(list_models, None, model, **QUIET)
+    for tab, active in ((play_tab, "false"), (watch_tab, "true")):
+        # in the browser, since answers of the server could arrive in the wrong order
+        tab.select(None, None, timer, js=SET_ACTIVE.format(active=active), **QUIET)
