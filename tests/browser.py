@@ -14,6 +14,13 @@ CHROMIUM_FLAGS = ["--disable-background-networking", "--disable-component-update
 CHROMIUM_FLAGS += ["--no-first-run", "--disable-gpu"]
 if hasattr(os, "geteuid") and os.geteuid() == 0:
     CHROMIUM_FLAGS += ["--no-sandbox"]  # Chromium's sandbox does not work as root
+MAX_LAYOUT_SHIFT = 0.05
+RECORD_LAYOUT_SHIFTS = """
+window.layoutShift = 0;
+new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) window.layoutShift += entry.value;
+}).observe({ type: "layout-shift" });
+"""
 
 
 @contextlib.contextmanager
@@ -41,6 +48,12 @@ def paste(field, text):
     field.page.evaluate("text => navigator.clipboard.writeText(text)", text)
     field.press("Control+A")
     field.press("Control+V")
+
+
+def layout_shift(page):
+    """Return the sum of the shifts since RECORD_LAYOUT_SHIFTS ran, those of a moment more too."""
+    page.wait_for_timeout(500)
+    return page.evaluate("window.layoutShift")
 
 
 def is_here(url, app):

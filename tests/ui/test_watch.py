@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from browser import paste, visitor
+from browser import MAX_LAYOUT_SHIFT, RECORD_LAYOUT_SHIFTS, layout_shift, paste, visitor
 from gradio_client import Client
 from hostile import HostileClient
 from playwright.sync_api import expect
@@ -66,6 +66,14 @@ def fill_in_form(page, steps=LONG, name=""):
     paste(page.locator("#own-text textarea"), make_text())
     page.locator("#run-name input, #run-name textarea").fill(name)
     set_option(page, "steps", steps)
+
+
+def frame_of(page):
+    """Return where on the page it and its parts above the sample begin, and their widths."""
+    return page.evaluate("""[".gradio-container", "#curve .plot", "#sample"].map((part) => {
+        const box = document.querySelector(part).getBoundingClientRect();
+        return [box.x, box.y + scrollY, box.width].map(Math.round);
+    })""")
 
 
 def step_of(page):
@@ -186,9 +194,14 @@ def component(client, elem_id):
 def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_app):
     page.evaluate(RECORD_ANNOUNCEMENTS)
     fill_in_form(page, name="mine")
+    page.evaluate(RECORD_LAYOUT_SHIFTS)
+    before = frame_of(page)
     page.locator("#train").click()
     expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
     announced(page, "mine is on its way.")
+    expect(page.locator("#curve .dot")).not_to_have_count(0)
+    assert layout_shift(page) < MAX_LAYOUT_SHIFT
+    assert frame_of(page) == before
     first = wait_beyond(page, 100)
     drawn = page.locator("#curve .plot path.train").get_attribute("d")
     dots = page.locator("#curve .dot").count()
