@@ -67,9 +67,9 @@ def announcement(status):
 
 
 def preset_html(status):
-    """Return a line about the options in which a run differs from its preset; "" if unknown."""
+    """Return a line about the options in which a run differs from its preset; empty if unknown."""
     if not status.preset:
-        return ""
+        return '<p class="preset"></p>'
     changes = ", ".join(change(option, value) for option, value in status.changed)
     line = f"Unlike the preset {status.preset}: {changes}" if changes else f"Preset {status.preset}"
     return f'<p class="preset">{escape(line)}.</p>'
