@@ -7,10 +7,7 @@ from charlm.ui.static_files import FILES, send_file
 
 
 class Document:
-    """Middleware that rewrites the document, and serves the files that it names.
-
-    With Gradio's server-side rendering, another server sends the document, as it is.
-    """
+    """Middleware that rewrites the document, and serves the files that it names."""
 
     def __init__(self, app, page):
         """`page`: the gr.Blocks served, with its `masthead`."""

@@ -1,11 +1,16 @@
 // Sets the theme before anything is painted, and shows the page in place of its frame when it is
-// complete. Runs where it stands in the document.
+// complete. Runs in the document's head.
 (() => {
   const asked = new URLSearchParams(location.search);
   const prefersDark = matchMedia("(prefers-color-scheme: dark)").matches;
   const theme = asked.get("__theme"); // as Gradio reads it
   const isDark = theme === "dark" || (theme !== "light" && prefersDark);
-  document.body.classList.toggle("dark", isDark);
+  const root = document.documentElement;
+  new MutationObserver((_, observer) => {
+    if (!document.body) return;
+    observer.disconnect();
+    document.body.classList.toggle("dark", isDark);
+  }).observe(root, { childList: true });
 
   const RUN = "#watch:has(#run-head .run):has(#curve .plot):has(#sample p)";
   const parts = { play: ["#settings", "#copy"], watch: [`${RUN}, #run-head .prose > p`] }[
@@ -13,12 +18,12 @@
   ];
   const FAILED = "gradio-app .error"; // Gradio says why
   const SECONDS = 20; // after which the page is shown as it is
-  const frame = document.getElementById("first-frame");
+  const showPage = () => document.getElementById("first-frame")?.remove();
   new MutationObserver((_, observer) => {
     const isComplete = parts.every((part) => document.querySelector(part)?.offsetParent);
     if (!isComplete && !document.querySelector(FAILED)) return;
     observer.disconnect();
-    frame.remove();
-  }).observe(document.body, { childList: true, subtree: true });
-  setTimeout(() => frame.remove(), 1000 * SECONDS);
+    showPage();
+  }).observe(root, { childList: true, subtree: true });
+  setTimeout(showPage, 1000 * SECONDS);
 })();

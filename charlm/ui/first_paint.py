@@ -28,10 +28,12 @@ def with_first_paint(body, query, page):
 
 
 def head_html(theme_hash):
-    """Return links to the theme and the font that the page needs next, and the page's style."""
+    """Return the page's style, and the script that replaces the frame by the page."""
     theme = f'<link rel="stylesheet" href="theme.css?v={theme_hash}">'
     frame = (HERE / "first_paint.css").read_text(encoding="utf-8")
-    return f"{theme}{preload_html('italic')}<style>{style_sheet()}{frame}</style>"
+    script = (HERE / "first_paint.js").read_text(encoding="utf-8")
+    style = f"<style>{style_sheet()}{frame}</style>"
+    return f"{theme}{preload_html('italic')}{style}<script>{script}</script>"
 
 
 def preload_html(style):
@@ -40,12 +42,11 @@ def preload_html(style):
 
 
 def frame_html(masthead, chosen, content):
-    """Return the frame of the tab `chosen`, and the script that replaces it by the page."""
+    """Return the frame of the tab `chosen`."""
     tabs = "".join(
         f"<span{' class=selected' if name == chosen else ''}>{name}</span>" for name in TABS
     )
-    script = (HERE / "first_paint.js").read_text(encoding="utf-8")
     return (
         f'<div id="first-frame" inert>{masthead}<div class="tabs">{tabs}</div>'
-        f'<div class="columns {chosen}">{content}</div></div><script>{script}</script>'
+        f'<div class="columns {chosen}">{content}</div></div>'
     )

@@ -29,6 +29,8 @@ def launch_arguments(page, limits):
         "max_threads": MAX_EVENTS,
         "max_file_size": max_file,
         "favicon_path": str(ICON),
+        # another server would send the document, without what Document adds
+        "ssr_mode": False,
         "state_session_capacity": MAX_SESSIONS,
         "app_kwargs": {"middleware": middleware(page, limits, max_file)},
         **theme_arguments(),

@@ -29,15 +29,17 @@
     button.click();
   });
 
-  // Screen readers hear of the beginning and the end of the run shown, and of each new notice
-  // below the form's button, but of no figures.
+  // Screen readers hear of the beginning and the end of the run shown, and of each new notice, but
+  // of no figures.
   let shown = {}; // the run and its state
-  let notice = "";
+  const notices = { "train-notice": "", "hub-notice": "", notice: "" }; // as last announced
   new MutationObserver(() => {
     const run = document.querySelector("#run-head .run")?.dataset;
-    const message = document.querySelector("#train-notice .notice")?.dataset.announcement ?? "";
-    if (message && message !== notice) announce(message);
-    notice = message;
+    for (const id in notices) {
+      const message = find(id)?.querySelector(".notice")?.dataset.announcement ?? "";
+      if (message && message !== notices[id]) announce(message);
+      notices[id] = message;
+    }
     if (!run) return;
     if (run.run === shown.run && run.state !== shown.state) announce(run.announcement);
     shown = { run: run.run, state: run.state };

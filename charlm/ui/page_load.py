@@ -71,9 +71,9 @@ async def page_updates(library, client, query, typed, default, problems):
         names, summary = await pools.loading.run(client, names_and_summary, library, name)
         return {"model": gr.update(choices=names, **value), "summary": summary}
 
-    async def with_notices(*notices):
-        notices = [*await pools.loading.run(client, library.notices), *problems, *notices]
-        return updates | {"notices": hub_notice_html(notices)}
+    async def with_notices(notice="", announcement=None):
+        notices = [*await pools.loading.run(client, library.notices), *problems, notice]
+        return updates | {"notices": hub_notice_html(notices, announcement)}
 
     updates |= await choose(current, **({"value": current} if current != default else {}))
     yield await with_notices()
@@ -84,7 +84,8 @@ async def page_updates(library, client, query, typed, default, problems):
     finding = asyncio.ensure_future(pool.run(client, find_linked_model, library, link))
     async for _ in until_done(finding):
         if not known:
-            yield await with_notices(fetching(link.model, library.followers))
+            sentence = fetching(link.model, library.followers)
+            yield await with_notices(sentence, f"Fetching {link.model}")
     try:
         name, notice = finding.result()
     except CharlmError as error:

@@ -206,8 +206,9 @@ def connect_hub_source(library, controls, requests):
         unchanged, pools, client = [gr.skip()] * 4, library.pools, client_of(request)
         adding = asyncio.ensure_future(pools.fetching.run(client, library.add, source))
         async for _ in until_done(adding):
-            notice = fetching(source.strip(), library.followers)
-            yield [hub_notice_html([notice]), *unchanged, False]
+            sentence = fetching(source.strip(), library.followers)
+            notice = hub_notice_html([sentence], f"Fetching {source}")
+            yield [notice, *unchanged, False]
         try:
             name = adding.result()
         except CharlmError as error:

@@ -88,11 +88,17 @@ def status_line(text, more_html=""):
     return f'<p class="status">{escape(text)}{more_html}</p>'
 
 
-def hub_notice_html(notices):
-    """Return sentences about what the Hub or a link failed to provide; empty ones are skipped."""
-    shown = map(without_directories, filter(None, notices))
+def hub_notice_html(notices, announcement=None):
+    """Return sentences about what the Hub or a link failed to provide; empty ones are skipped.
+
+    `announcement`: what screen readers hear instead of them.
+    """
+    shown = [without_directories(notice) for notice in notices if notice]
+    if not shown:
+        return ""
     sentences = "".join(f"<p>{escape(notice)}</p>" for notice in shown)
-    return f'<div class="notice" role="status">{sentences}</div>' if sentences else ""
+    announcement = escape(announcement or " ".join(shown))
+    return f'<div class="notice" data-announcement="{announcement}">{sentences}</div>'
 
 
 def fetching(source, followers):
@@ -109,13 +115,10 @@ def fetching(source, followers):
 
 
 def dropped_notice_html(progress):
-    """Return a notice that names the prompt's dropped characters; "" if none were dropped.
-
-    Screen readers announce it.
-    """
+    """Return a notice that names the prompt's dropped characters; "" if none were dropped."""
     if not progress.dropped:
         return ""
     names = " ".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in progress.dropped[:20])
     more = " and others" if len(progress.dropped) > 20 else ""
-    sentence = f"This model does not know {names}{more}; left out."
-    return f'<p class="notice" role="status">{escape(sentence)}</p>'
+    sentence = escape(f"This model does not know {names}{more}; left out.")
+    return f'<p class="notice" data-announcement="{sentence}">{sentence}</p>'

@@ -8,7 +8,6 @@ from pathlib import Path
 HERE = Path(__file__).parent
 DAY, YEAR = "public, max-age=86400", "public, max-age=31536000, immutable"
 PICTURE_ROUTE = "/preview.jpg"
-# below /static/: Gradio's server-side rendering passes on no other routes
 FONT_ROUTES = {
     "normal": "/static/fonts/eb-garamond.woff2",
     "italic": "/static/fonts/eb-garamond-italic.woff2",

@@ -261,7 +261,7 @@ def assert_that_borders_are_visible(page, count):
 
 
 def test_headings_names_and_borders(page):
-    groups = {"Play": {"Model"}, "Watch": {"Scale", "Preset", "Text", "Training runs"}}
+    groups = {"Play": {"Model"}, "Watch": {"Scale of the steps", "Preset", "Text", "Training runs"}}
     for tab in groups:
         if tab == "Watch":
             open_watch(page)

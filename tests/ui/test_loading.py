@@ -44,7 +44,8 @@ def visit(browser, app):
 
 
 def wait_until_complete(page):
-    expect(page.locator("#first-frame")).to_have_count(0)
+    complete = "document.querySelector('gradio-app .masthead') && !window['first-frame']"
+    page.wait_for_function(f"() => {complete}", timeout=60_000)
 
 
 @pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
