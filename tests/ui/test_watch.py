@@ -112,7 +112,7 @@ def test_the_details_of_a_run_are_shown_and_its_model_writes(page, watch_app):
     expect(page.locator("#run-head .preset")).to_contain_text("Unlike the preset fast: ")
     expect(page.locator("#run-head .preset")).to_contain_text("2 layers")
     expect(page.locator("#run-head .preset")).to_contain_text("seed 7")
-    label = page.get_by_role("group", name="Training runs", exact=True).locator("label span")
+    label = page.get_by_role("radiogroup", name="Training runs", exact=True).locator("label span")
     first, second = label.inner_text().split("\n")
     assert re.fullmatch(r"small-gpt · \d\.\d{4}", first)
     log = watch_app.log.parent / "models" / "small-gpt" / "run.jsonl"
@@ -120,7 +120,7 @@ def test_the_details_of_a_run_are_shown_and_its_model_writes(page, watch_app):
     here = "t => new Date(1000 * t).toLocaleTimeString('en-GB', {timeStyle: 'short'})"
     time_here = page.evaluate(here, started)
     assert re.fullmatch(rf"\d+ \w+, {time_here} · small.txt · 7,952 parameters", second)
-    order = page.get_by_role("group", name="Order of the training runs")
+    order = page.get_by_role("radiogroup", name="Order of the training runs")
     order.locator("label").filter(has_text="Lowest loss first").click()
     page.get_by_role("tab", name="Play").click()
     page.locator("#prompt textarea").fill("KING:\nkept")
