@@ -123,7 +123,8 @@ def test_concurrent_requests_get_the_texts_they_would_get_alone(client):
 def test_the_public_endpoints_are_the_documented_ones(client):
     names = client.view_api(return_format="dict")["named_endpoints"].keys()
     runs = {"/runs", "/run_status", "/start_run", "/stop_run"}
-    assert names == {"/generate", "/models", "/score"} | runs
+    inspection = {"/score", "/alternatives", "/attention", "/ablation"}
+    assert names == {"/generate", "/models"} | inspection | runs
 
 
 def test_every_parameter_is_described(app):

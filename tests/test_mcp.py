@@ -7,7 +7,8 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from small_models import make_text
 
-ENDPOINTS = {"generate", "models", "score", "runs", "run_status", "start_run", "stop_run"}
+ENDPOINTS = {"generate", "models", "score", "alternatives", "attention", "ablation"}
+ENDPOINTS |= {"runs", "run_status", "start_run", "stop_run"}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from charlm.generation.decoder import make_decoder
 from charlm.generation.ngram_draft import CONTEXTS, NgramDraft, accepted_length
 from charlm.generation.sampling import Settings, cdf, distribution, sample_from_cdf
 from charlm.generation.stream import Stream, context_start
+from charlm.models.parts import switches
 from charlm.rng import uniform
 
 PREFILL_CHUNK = 64  # characters prefilled between two steps
@@ -32,7 +33,7 @@ class Batch:
         self.draft, self.max_draft_updates = draft, max_draft_updates
         if draft is None:
             self.draft = NgramDraft(model.config.vocab_size)
-        self.block_size = model.config.block_size
+        self.config, self.block_size = model.config, model.config.block_size
         self.decoding = []  # decoding[i] is in slot i + 1
         self.prefilling = deque()
         self._prefilled = 0  # characters of the first one's context, read so far
@@ -65,7 +66,9 @@ class Batch:
         ids, uniforms = self._propose(streams)  # S lists of n each
         n = len(ids[0])
         positions = [len(stream.ids) - 1 - stream.context_start for stream in streams]
-        logits = self.decoder.step(PREFILL_SLOT + 1, ids, positions).flatten(0, 1).cpu()  # (S n, V)
+        on = self._switches_of(streams)
+        logits = self.decoder.step(PREFILL_SLOT + 1, ids, positions, on).flatten(0, 1)
+        logits = logits.cpu()  # (S n, V)
         cdfs = cdf(distribution(logits, self._settings_of(streams, n)))
         chosen = sample_from_cdf(cdfs, [u for row in uniforms for u in row])
         chosen = [chosen[i * n : (i + 1) * n] for i in range(len(streams))]
@@ -114,11 +117,19 @@ class Batch:
             self._settings[n] = Settings.of(configs)
         return self._settings[n]
 
+    def _switches_of(self, streams):
+        """Return the Switches of the streams; None if all parts of all are on."""
+        if not any(stream.off for stream in streams):
+            return None
+        return switches(self.config, [stream.off for stream in streams])
+
     def _update_draft(self, streams, ids, cdfs):
         """Store the cdfs after accepted and rejected ids: all are predictions of the model."""
         n = len(ids[0])
         for row, values in enumerate(cdfs[: self.max_draft_updates].tolist()):
             i, j = divmod(row, n)
+            if streams[i].off:
+                continue
             self.draft.update([*streams[i].ids[-CONTEXTS[0] :], *ids[i][1 : j + 1]], values)
 
     def _leave_if_due(self, i):
@@ -151,7 +162,8 @@ class Batch:
                 self.decoder.reset(PREFILL_SLOT)
             chunk = context[self._prefilled : self._prefilled + budget]
             if chunk:
-                self.decoder.step(PREFILL_SLOT, [chunk], [self._prefilled])
+                on = self._switches_of([stream])
+                self.decoder.step(PREFILL_SLOT, [chunk], [self._prefilled], on)
                 self.decoder.accept([len(chunk)])
             self._prefilled += len(chunk)
             budget -= max(1, len(chunk))

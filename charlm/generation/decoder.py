@@ -53,11 +53,12 @@ class BigramDecoder:
     def copy(self, source, target):
         """Copy the cache of one slot to another."""
 
-    def step(self, first, ids, starts):
+    def step(self, first, ids, starts, on=None):
         """Read n characters in each of S slots, `first` and the following ones.
 
-        `ids`: S lists of n; `starts`: the position in its context where each list begins. Returns
-        the logits (S, n, V) after each character. Call `accept` before the next step.
+        `ids`: S lists of n; `starts`: the position in its context where each list begins. `on`:
+        the Switches of the slots, if a part of one is off. Returns the logits (S, n, V) after each
+        character. Call `accept` before the next step.
         """
         return self.table[torch.tensor(ids, device=self.table.device)].float()
 
@@ -114,16 +115,19 @@ class GPTDecoder:
             layer.cache[target] = layer.cache[source]
 
     @torch.inference_mode()
-    def step(self, first, ids, starts):
+    def step(self, first, ids, starts, on=None):
         S, n = len(ids), len(ids[0])
         R = S * n
+        on = on and on.repeated(n)
         x, rows, angles = self._embed(first, ids, starts)  # (R', C), padded: R' >= R
-        for layer in self.layers:
+        for i, layer in enumerate(self.layers):
             y = self._product(self.normalise(x), layer.in_proj)[:R]
             y = layer.mix(y, rows, angles, self.normalise)  # (R, C)
-            x = self._product(y, layer.out_proj, add_to=x)
+            y = y * on.channels[:, i] if on else y
+            x = add_where(on and on.mixer[:, i], x, self._product(y, layer.out_proj, add_to=x))
             y = self._product(self.normalise(x), layer.up).relu_()
-            x = self._product(y.square_() if layer.squared else y, layer.down, add_to=x)
+            y = self._product(y.square_() if layer.squared else y, layer.down, add_to=x)
+            x = add_where(on and on.feed_forward[:, i], x, y)
         return self._product(self.out_norm(x), self.head)[:R].view(S, n, -1)
 
     @torch.inference_mode()
@@ -160,3 +164,10 @@ class GPTDecoder:
             y = tiled_product(x, weight)
             return y if add_to is None else y + add_to
         return x @ weight if add_to is None else torch.addmm(add_to, x, weight)
+
+
+def add_where(on, before, after):
+    """Return `after` (R', C), with the rows of `before` that are off; `on`: (R,) bool, or None."""
+    if on is not None:
+        after[: len(on)] = torch.where(on[:, None], after[: len(on)], before[: len(on)])
+    return after

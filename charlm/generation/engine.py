@@ -39,9 +39,10 @@ class Engine:
         self._thread = self._batch = None
         self._changed = threading.Condition()  # guards the scheduler and the thread
 
-    def submit(self, ids, config, client=None, session=None, keep_logits=False):
+    def submit(self, ids, config, client=None, session=None, off=(), keep_logits=False):
         """Queue a stream that continues `ids`; return it. Its ids grow until it has ended.
 
+        `off`: parts of the model that are switched off, as parse_parts returns them.
         `keep_logits`: whether the stream keeps the logits (V,) behind each new character.
 
         Raises AdmissionError, and ValueError for ids outside the vocabulary.
@@ -49,7 +50,8 @@ class Engine:
         V = self.model.config.vocab_size
         if not ids or not all(0 <= i < V for i in ids):
             raise ValueError(f"ids must be one or more, from 0 to {V - 1}")
-        stream = Stream(ids, config, client, session, logits=[] if keep_logits else None)
+        logits = [] if keep_logits else None
+        stream = Stream(ids, config, client, session, off=off, logits=logits)
         with self._changed:
             self.scheduler.submit(stream)
             if self._thread is None:

@@ -15,6 +15,7 @@ class Stream:
     session: object = None  # of the client; it may have many
     error: Exception | None = None  # that ended it
     stopped: bool = False  # set by the client to end it at the next step
+    off: tuple = ()  # the parts of the model that are switched off, see models.parts
     timed_out: bool = False  # it was stopped because it took too long
     logits: list | None = None  # if a list: the logits (V,) behind each character are appended
     context_start: int = 0  # index of the first id that the model sees

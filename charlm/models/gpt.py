@@ -55,19 +55,21 @@ class Attention(nn.Module):
 
     def forward(self, x, mask, rotary, seed):
         """(B, T, C) to (B, T, C). `mask` (T, T) is True where row t may look: at columns 0..t."""
+        weights = dropout(self.weights(x, mask, rotary), self.dropout, seed)
+        out = weights @ self.split_heads(self.value(x))  # (B, H, T, D)
+        return self.proj(out.transpose(1, 2).flatten(-2))  # (B, T, C)
+
+    def weights(self, x, mask, rotary):
+        """Return how much each character gathers from each: (B, H, T, T); the rows sum to 1."""
         # float32, since autocast would round what norms and angles need in full
         q = self.norm_q(self.split_heads(self.query(x)).float())  # (B, H, T, D)
         k = self.norm_k(self.split_heads(self.key(x)).float())
-        v = self.split_heads(self.value(x))
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *rotary)
         # Spelled out as in the lecture: compiled on a CPU, its backward pass is faster at these
         # sizes than that of scaled_dot_product_attention.
         affinities = q @ k.transpose(-2, -1) * self.head_size**-0.5  # (B, H, T, T)
-        affinities = affinities.masked_fill(~mask, -torch.inf)
-        weights = dropout(affinities.softmax(dim=-1), self.dropout, seed)
-        out = (weights @ v).transpose(1, 2).flatten(-2)  # (B, H, T, D) to (B, T, C)
-        return self.proj(out)
+        return affinities.masked_fill(~mask, -torch.inf).softmax(dim=-1)
 
     def split_heads(self, x):
         return x.unflatten(-1, (self.n_head, self.head_size)).transpose(1, 2)  # (B, H, T, D)

@@ -25,8 +25,10 @@ class ShortConv(nn.Module):
 
     def forward(self, x, mask, rotary, seed):
         """(B, T, C) to (B, T, C). The other arguments are Attention's and unused."""
-        T = x.size(1)
-        x, gate = self.gate_in(x) * self.value(x), self.gate_out(x)
+        return self.proj(sum(self.taps(x)) * self.gate_out(x))
+
+    def taps(self, x):
+        """Return what each of the last characters, the latest one last, contributes: (B, T, C)."""
+        T, x = x.size(1), self.gate_in(x) * self.value(x)
         x = F.pad(x, (0, 0, self.size - 1, 0))  # zeros before the first character
-        x = sum(x[:, i : i + T] * self.kernel[:, 0, i] for i in range(self.size))
-        return self.proj(x * gate)
+        return [x[:, i : i + T] * self.kernel[:, 0, i] for i in range(self.size)]

@@ -1,4 +1,4 @@
-"""Text requests of the page and the API: check them, generate text, score text."""
+"""Text requests of the page and the API: check them, and generate text."""
 
 import asyncio
 import secrets
@@ -9,8 +9,8 @@ from functools import partial
 
 from charlm.config import SampleConfig
 from charlm.errors import CharlmError
-from charlm.inspection.chances import chances
-from charlm.inspection.scores import score
+from charlm.inspection.alternatives import alternatives
+from charlm.models.parts import parse_parts
 from charlm.serving.clients import NOBODY
 
 FIRST_UPDATE_SECONDS = 0.04  # until the first characters are shown
@@ -26,7 +26,8 @@ class TextRequest:
     model: str  # its name in the Library
     config: SampleConfig
     written: str = ""  # by earlier requests after the prompt; the text goes on from its end
-    keep_chances: bool = False  # whether the last Progress has the chances of the last character
+    off: str = ""  # parts of the model that are switched off, see models.parts
+    keep_alternatives: bool = False  # whether the last Progress has those of the last character
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Progress:
     done: bool = False
     stopped: bool = False  # done before all characters were generated
     timed_out: bool = False  # stopped because it took longer than the page allows
-    chances: tuple = ()  # of the last character, see inspection.chances; () unless they are kept
+    alternatives: dict | None = None  # of the last character, if kept: see inspection
 
     @property
     def new_chars(self):
@@ -91,8 +92,10 @@ async def follow(engine, tokenizer, request, client, stop_requested, interval):
     text = prompt + tokenizer.clean(request.written).text
     # a text without a prompt follows the start character, which is not part of it
     ids = tokenizer.encode((prompt or tokenizer.start_char) + text[len(prompt) :])
-    config, session = request.config, client.session or None
-    stream = engine.submit(ids, config, client.address, session, request.keep_chances)
+    config, session, off = request.config, client.session or None, request.off
+    off = parse_parts(engine.model, off)
+    keep = request.keep_alternatives
+    stream = engine.submit(ids, config, client.address, session, off, keep)
     earlier_length, decoded = len(text), len(ids)
 
     def progress(**state):
@@ -132,9 +135,11 @@ def raise_error(stream, model):
 def final_state(stream, tokenizer):
     """Return the fields of the last Progress of a stream that has ended."""
     stopped = not stream.complete
-    last = chances(stream.logits[-1], stream.config, tokenizer) if stream.logits else ()
-    timed_out = stream.timed_out and stopped
-    return {"done": True, "stopped": stopped, "timed_out": timed_out, "chances": last}
+    timed_out, last = stream.timed_out and stopped, None
+    if stream.logits:
+        chosen, position = tokenizer.decode(stream.ids[-1:]), len(stream.ids) - 1
+        last = alternatives(stream.logits[-1], stream.config, tokenizer, chosen, position)
+    return {"done": True, "stopped": stopped, "timed_out": timed_out, "alternatives": last}
 
 
 async def ended_or_after(stream, seconds):
@@ -142,19 +147,6 @@ async def ended_or_after(stream, seconds):
     deadline = time.monotonic() + seconds
     while not stream.ended and time.monotonic() < deadline:
         await asyncio.sleep(POLL_SECONDS)
-
-
-def score_text(library, text, model):
-    """Return the surprise of a model at each character of `text`: see inspection.scores.score.
-
-    Characters that the model does not know are left out. Raises CharlmError if no character is
-    left, or if the model is unknown or damaged.
-    """
-    network, tokenizer = library.get(model)
-    cleaned = tokenizer.clean(text).text
-    if not cleaned:
-        raise CharlmError("the text has no character that this model knows; give it some to score")
-    return score(network, tokenizer, cleaned)
 
 
 def random_seed():

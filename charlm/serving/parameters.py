@@ -12,6 +12,7 @@ from charlm.errors import CharlmError, quote
 
 MAX_PROMPT_CHARS = 10_000
 MAX_NAME_CHARS = 300  # of a model or a run; a Hub model's name holds a revision, too
+MAX_PARTS_CHARS = 2_000  # of a list of parts of a model
 MAX_INT = 2**63 - 1
 MAX_TOP_K = 2**21  # above the number of characters that there are
 NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*", re.IGNORECASE)
@@ -155,7 +156,9 @@ def page_parameters(limits):
 def endpoint_parameters(limits, default_model):
     """Return the parameters of each endpoint by name, in the order in which they are sent."""
     prompt, name = Text("", MAX_PROMPT_CHARS), Text("", MAX_NAME_CHARS)
-    model = Text(default_model, MAX_NAME_CHARS)
+    model, off = Text(default_model, MAX_NAME_CHARS), Text("", MAX_PARTS_CHARS)
+    sample = sample_parameters(limits)
+    settings = {name: sample[name] for name in sample if name != "max_new_chars"}
     start = {
         "preset": Text("fast", MAX_NAME_CHARS),
         "name": name,
@@ -163,8 +166,11 @@ def endpoint_parameters(limits, default_model):
         "text": Text("", limits.max_text),
     }
     return {
-        "generate": {"prompt": prompt, "model": model, **sample_parameters(limits)},
-        "score": {"text": prompt, "model": model},
+        "generate": {"prompt": prompt, "model": model, **sample, "off": off},
+        "score": {"text": prompt, "model": model, "off": off},
+        "alternatives": {"text": prompt, "model": model, **settings, "off": off},
+        "attention": {"text": prompt, "model": model, "off": off},
+        "ablation": {"text": prompt, "model": model},
         "models": {},
         "runs": {},
         "run_status": {"run": name, "cursor": Integer(0, 0, MAX_INT)},

@@ -70,6 +70,7 @@ def event_parameters(limits, default):
     """Return the parameters of the endpoints and of the Play tab's events, by their names."""
     parameters = endpoint_parameters(limits, default)
     of_page = parameters["generate"] | page_parameters(limits)
+    del of_page["off"]
     of_page["request"] = Text("", MAX_JSON_CHARS)
     return parameters | dict.fromkeys((GENERATE_EVENT, LETTER_EVENT), of_page)
 

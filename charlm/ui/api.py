@@ -9,19 +9,22 @@ from functools import partial
 
 import gradio as gr
 
-from charlm.config import SampleConfig, notes_of
+from charlm.config import SampleConfig
 from charlm.serving.clients import client_address, client_of
-from charlm.serving.generate import TextRequest, sample_config, score_text
+from charlm.serving.generate import TextRequest, sample_config
 from charlm.serving.generate import generate as generate_text
 from charlm.serving.owners import Visitor
+from charlm.ui.docstrings import MODEL, OFF, docstring, setting_notes
 from charlm.ui.events import visitor_errors
+from charlm.ui.inspection_api import add_inspection_endpoints
 from charlm.ui.readers import read_updates
 
 
 def add_endpoints(library, default, monitor, readers):
     """Register the endpoints in the Blocks being built; `default`: the default model."""
     add_generate_endpoint(library, default, readers)
-    add_model_endpoints(library, default)
+    add_models_endpoint(library)
+    add_inspection_endpoints(library, default)
     add_status_endpoints(monitor)
     add_training_endpoints(monitor.jobs, library.pools.runs)
 
@@ -37,52 +40,32 @@ def add_generate_endpoint(library, default, readers):
         top_p: float = 0.0,
         min_p: float = 0.0,
         seed: int = -1,
+        off: str = "",
     ) -> str:
         with visitor_errors():
             settings = max_new_chars, temperature, top_k, top_p, min_p, seed
-            wanted = TextRequest(prompt, model, sample_config(*settings))
+            wanted = TextRequest(prompt, model, sample_config(*settings), off=off)
             updates = generate_text(library, wanted, client_of(request))
             async with aclosing(updates):
                 async for progress in read_updates(updates, readers, request.session_hash):
                     yield progress.text
 
-    generate.__doc__ = generate_docstring()
+    generate.__doc__ = docstring(
+        "Continue a prompt character by character, streaming the text so far, prompt included.",
+        prompt="what the text begins with; characters that the model does not know are dropped",
+        model=MODEL,
+        **setting_notes(),
+        off=OFF,
+    )
     gr.api(generate, api_name="generate", concurrency_limit=None)
 
 
-def generate_docstring():
-    """Return the docstring of /generate, which takes the options' notes from SampleConfig."""
-    notes = {
-        "prompt": "what the text begins with; characters that the model does not know are dropped",
-        "model": "one of the names that /models lists",
-        **notes_of(SampleConfig),
-    }
-    notes["seed"] += "; -1 is random"
-    summary = (
-        "Continue a prompt character by character, streaming the text so far, prompt included."
-    )
-    arguments = [f"    {name}: {note[0].upper()}{note[1:]}." for name, note in notes.items()]
-    return "\n".join([summary, "", "Args:", *arguments])
-
-
-def add_model_endpoints(library, default):
+def add_models_endpoint(library):
     def models() -> list[str]:
-        """List the names of the models that /generate and /score take."""
+        """List the names of the models that the other endpoints take."""
         return library.names()
 
-    async def score(request: gr.Request, text: str, model: str = default) -> dict:
-        """Measure how much each character of a text surprises a model, in bits.
-
-        Args:
-            text: The text to score; characters that the model does not know are left out.
-            model: One of the names that /models lists.
-        """
-        with visitor_errors():
-            pool = library.pools.scoring
-            return await pool.run(client_of(request), score_text, library, text, model)
-
     gr.api(models, api_name="models", queue=False)
-    gr.api(score, api_name="score", concurrency_limit=None)
 
 
 def add_status_endpoints(monitor):

@@ -6,13 +6,14 @@ SHOWN = 6  # likeliest characters
 NAMES = {" ": "space", "\n": "new line", "\t": "tab"}
 
 
-def chances_html(chances, chosen):
-    """Return the likeliest characters as bars, and the one that was drawn; "" without chances.
+def chances_html(alternatives):
+    """Return the likeliest characters as bars, and the one that was drawn; "" for None.
 
-    `chances`: [(character, probability)], the likeliest first.
+    `alternatives`: see inspection.alternatives.
     """
-    if not chances:
+    if not alternatives:
         return ""
+    chances, chosen = alternatives["stages"][-1]["chars"], alternatives["chosen"]
     rank = [char for char, _ in chances].index(chosen)
     rows = [bar_html(char, p, char == chosen) for char, p in chances[:SHOWN]]
     others = chances[SHOWN:]

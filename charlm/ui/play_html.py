@@ -54,8 +54,8 @@ def progress_html(progress, link):
     """Return a generation's text, status line, notice and chances; `link`: the Link to it."""
     description = shown_json(link, progress.prompt_length)
     text = text_html(progress.text, progress.prompt_length, not progress.done, description)
-    chosen = chances_html(progress.chances, progress.text[-1:])
-    return [text, status_html(progress, link), dropped_notice_html(progress), chosen]
+    chances = chances_html(progress.alternatives)
+    return [text, status_html(progress, link), dropped_notice_html(progress), chances]
 
 
 def loading_html(model):
@@ -70,7 +70,7 @@ def status_html(progress, link):
         return status_line(f"{link.model} is busy: {before} in the queue")
     characters = "character" if progress.new_chars == 1 else "characters"
     line = f"{link.model}: {progress.new_chars:,} {characters}"
-    if not progress.chances:
+    if not progress.alternatives:
         line += f", {progress.chars_per_second:,.0f} a second"
     line += f", seed {progress.seed}"
     if progress.stopped:

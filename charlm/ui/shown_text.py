@@ -86,7 +86,7 @@ def next_text(action, fields, shown):
         return link, text_request(link, link.written or link.settings[0])
     if action == GENERATE or shown is None:
         link = with_seed(fields, -1)
-        return link, text_request(link, length, keep_chances=action == LETTER)
+        return link, text_request(link, length, keep_alternatives=action == LETTER)
     link, written = with_seed(fields, shown.link.settings[-1]), shown.written
     if written_with(link) == written_with(shown.link):
         link = replace(link, prompt=shown.link.prompt)
@@ -107,7 +107,9 @@ def written_with(link):
     return link.model, link.revision, link.settings[1:]
 
 
-def text_request(link, length, written="", keep_chances=False):
+def text_request(link, length, written="", keep_alternatives=False):
     """Return the TextRequest for `length` characters of a Link's text, after those written."""
     config = sample_config(length, *link.settings[1:])
-    return TextRequest(link.prompt, link.model, config, written, keep_chances)
+    return TextRequest(
+        link.prompt, link.model, config, written, keep_alternatives=keep_alternatives
+    )

@@ -98,10 +98,10 @@ def test_ids_outside_the_vocabulary_are_refused(ids):
 class FailingDecoder(decoder.GPTDecoder):
     """A decoder that fails on one prefix."""
 
-    def step(self, first, ids, starts):
+    def step(self, first, ids, starts, on=None):
         if first == 0 and ids[0][:3] == [9, 9, 9]:
             raise RuntimeError("poison")
-        return super().step(first, ids, starts)
+        return super().step(first, ids, starts, on)
 
 
 def test_a_failing_stream_fails_alone(capfd, monkeypatch):

@@ -11,7 +11,8 @@ import charlm
 from charlm.errors import CharlmError
 from charlm.hub.follow import HubFollowers
 from charlm.serving.clients import Client
-from charlm.serving.generate import TextRequest, generate, sample_config, score_text
+from charlm.serving.generate import TextRequest, generate, sample_config
+from charlm.serving.inspection import score_text
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 
@@ -33,8 +34,9 @@ def settings(**changes):
     return sample_config(**(defaults | changes))
 
 
-def request(prompt, written="", keep_chances=False, **changes):
-    return TextRequest(prompt, "small-gpt", settings(**changes), written, keep_chances)
+def request(prompt, written="", keep_alternatives=False, **changes):
+    config = settings(**changes)
+    return TextRequest(prompt, "small-gpt", config, written, keep_alternatives=keep_alternatives)
 
 
 def collect_updates(library, request, *args):
@@ -70,9 +72,9 @@ def test_the_chances_of_a_letter_are_those_it_was_drawn_from(library):
     model, tokenizer = library.get("small-gpt")
     text = "KING:\n"
     for _ in range(10):  # within the context
-        one = request(text, keep_chances=True, max_new_chars=1, temperature=0.7, top_k=4)
+        one = request(text, keep_alternatives=True, max_new_chars=1, temperature=0.7, top_k=4)
         last = collect_updates(library, one)[-1]
-        chars, probabilities = zip(*last.chances, strict=True)
+        chars, probabilities = zip(*last.alternatives["stages"][-1]["chars"], strict=True)
         assert list(probabilities) == sorted(probabilities, reverse=True)
         assert sum(probabilities) == pytest.approx(1)
         logits = model(torch.tensor([tokenizer.encode(text)]))[0, -1] / 0.7

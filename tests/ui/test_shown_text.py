@@ -54,7 +54,7 @@ def test_a_text_goes_on_with_its_seed(action, seed):
     assert new == link(settings=(200, *SETTINGS[1:]))
     assert (request.prompt, request.written, request.config.seed) == ("KING:", "\nHo", 5)
     assert request.config.max_new_chars == (1 if action == LETTER else 200)
-    assert request.keep_chances == (action == LETTER)
+    assert request.keep_alternatives == (action == LETTER)
 
 
 CHANGED = [
