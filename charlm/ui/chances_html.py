@@ -1,39 +1,83 @@
-"""The chances that the last letter had, as bars."""
+"""The chances that a letter had, as bars, and where the random number fell."""
 
 from html import escape
 
 SHOWN = 6  # likeliest characters
+CONTEXT = 16  # last characters of the text before the letter that the caption quotes
+MIN_LABEL = 0.04  # probability from which a segment of the strip has room for its name
 NAMES = {" ": "space", "\n": "new line", "\t": "tab"}
+FILTERS = {"temperature": "the temperature", "top_k": "top-k", "top_p": "top-p", "min_p": "min-p"}
 
 
-def chances_html(alternatives):
-    """Return the likeliest characters as bars, and the one that was drawn; "" for None.
+def chances_html(alternatives, text, index, vocabulary):
+    """Return the chances of the letter `text[index]`; "" if `alternatives` is None.
 
-    `alternatives`: see inspection.alternatives.
+    `alternatives`: see inspection.alternatives. `vocabulary`: all characters, in order. Each row
+    has a button that lets the text go on with its letter instead, see letters.js.
     """
     if not alternatives:
         return ""
-    chances, chosen = alternatives["stages"][-1]["chars"], alternatives["chosen"]
-    rank = [char for char, _ in chances].index(chosen)
-    rows = [bar_html(char, p, char == chosen) for char, p in chances[:SHOWN]]
-    others = chances[SHOWN:]
-    if rank >= SHOWN:
-        rows.append(bar_html(*chances[rank], True))
-        others.remove(chances[rank])
-    together = percent(sum(p for _, p in others))
-    rest = f"; {len(others)} others together: {together}" if others else ""
+    stages, drawn, actual = alternatives["stages"], alternatives["chosen"], text[index]
+    model, final = (dict(stage["chars"]) for stage in (stages[0], stages[-1]))
+    shown = list(model)[:SHOWN]
+    shown += [char for char in dict.fromkeys((drawn, actual)) if char not in shown]
+    rows = "".join(row_html(char, model.get(char, 0), stages, drawn, actual) for char in shown)
     return (
-        '<figure class="chances"><figcaption>The chances of each letter. A random number drew'
-        f" <b>{name(chosen)}</b>{rest}.</figcaption><ol>{''.join(rows)}</ol></figure>"
+        f'<figure class="chances" data-index="{index}"><figcaption>{caption(text[:index])}'
+        f"{others(final, shown)}</figcaption><ol>{rows}</ol>"
+        f"{strip_html(final, drawn, alternatives['uniform'], vocabulary)}</figure>"
     )
 
 
-def bar_html(char, p, chosen):
-    """Return a character's row: its name, its bar, and its probability."""
-    drawn = ' class="chosen"' if chosen else ""
-    mark = " <em>drawn</em>" if chosen else ""
-    bar = f'<span class="track"><i style="width:{100 * p:.1f}%"></i></span>'
-    return f"<li{drawn}><b>{name(char)}</b>{bar}<span>{percent(p)}{mark}</span></li>"
+def caption(before):
+    """Return what the chances are of."""
+    if not before:
+        return "The chances of the first letter"
+    quoted = escape(before[-CONTEXT:].replace("\n", "↵"))
+    return f"The chances after “{'…' if len(before) > CONTEXT else ''}{quoted}”"
+
+
+def others(final, shown):
+    """Return a phrase on the characters without a row."""
+    rest = [p for char, p in final.items() if char not in shown]
+    if not rest:
+        return ""
+    return f"; {len(rest)} other{'s' * (len(rest) > 1)} together {percent(sum(rest))}"
+
+
+def row_html(char, raw, stages, drawn, actual):
+    """Return a character's row: a button with its name, its bar, and its probability.
+
+    `raw`: its probability in the model, before the sampler's settings.
+    """
+    p = dict(stages[-1]["chars"]).get(char, 0)
+    classes = [*["chosen"] * (char == drawn == actual), *["removed"] * (not p)]
+    notes = [*["drawn"] * (char == drawn), *["in the text"] * (char == actual != drawn)]
+    if not p:
+        kept = (stage["name"] for stage in stages if char not in dict(stage["chars"]))
+        notes.append(f"removed by {FILTERS[next(kept)]}" if raw else "impossible")
+    before = f" (was {percent(raw)})" if abs(raw - p) >= 0.0005 else ""
+    return (
+        f'<li class="{" ".join(classes)}"><button data-char="{escape(char)}"'
+        f' aria-label="Go on with {name(char)}">{name(char)}</button>'
+        f'<span class="track"><i style="width:{100 * p:.1f}%"></i>'
+        f'<u style="width:{100 * raw:.1f}%"></u></span>'
+        f"<span>{percent(p)}{before} <em>{', '.join(notes)}</em></span></li>"
+    )
+
+
+def strip_html(final, drawn, uniform, vocabulary):
+    """Return the chances side by side, in the vocabulary's order, and the number that was drawn."""
+    segments = "".join(
+        f'<span{" class=chosen" if char == drawn else ""} style="width:{100 * final[char]:.2f}%">'
+        f"{name(char) if final[char] >= MIN_LABEL else ''}</span>"
+        for char in vocabulary
+        if char in final
+    )
+    return (
+        f'<div class="strip" aria-hidden="true">{segments}<i style="left:{100 * uniform:.2f}%"></i>'
+        f"</div><p>The random number {uniform:.3f} fell on <b>{name(drawn)}</b>.</p>"
+    )
 
 
 def name(char):
@@ -43,4 +87,4 @@ def name(char):
 
 def percent(p):
     """Return a probability in percent."""
-    return "below 0.1 %" if p < 0.001 else f"{100 * p:.1f} %"
+    return "0 %" if p == 0 else "below 0.1 %" if p < 0.001 else f"{100 * p:.1f} %"

@@ -105,7 +105,8 @@
   function request(action) {
     const shown = find("text").querySelector("[data-shown]")?.dataset.shown;
     if (action === "generate" || !shown) return JSON.stringify({ action });
-    return JSON.stringify({ action, text: shownText(), ...JSON.parse(shown) });
+    const letter = window.charlm.selectedLetter();
+    return JSON.stringify({ action, text: shownText(), ...letter, ...JSON.parse(shown) });
   }
 
   // Each press of "Next letter" adds a letter. One letter is requested at a time, since a request
@@ -127,6 +128,7 @@
   );
 
   function textEnded() {
+    window.charlm.deselect();
     window.charlm.showText();
     requested = -Infinity;
     if (find("chances")?.querySelector(".chances")) {

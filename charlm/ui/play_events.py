@@ -11,6 +11,7 @@ import gradio as gr
 from charlm.errors import CharlmError
 from charlm.serving.clients import client_of
 from charlm.serving.generate import generate
+from charlm.ui.chances_html import chances_html
 from charlm.ui.events import (
     FAST,
     GENERATE_EVENT,
@@ -30,10 +31,12 @@ from charlm.ui.play_html import (
 )
 from charlm.ui.readers import read_updates
 from charlm.ui.shown_text import (
+    BRANCH,
     CONTINUE,
     GENERATE,
     LETTER,
     LINK,
+    LOOK,
     MAX_JSON_CHARS,
     next_text,
     parse_request,
@@ -88,8 +91,8 @@ class Requests:
         event = {"outputs": [self.count, self.request], **QUIET}
         if prepared:
             return event | {"fn": self._make, "inputs": [self.count, self.request, prepared]}
-        read_page = f"(count) => [count, window.charlm.request({action!r})]"
-        return event | {"fn": self._make, "inputs": [self.count, self.request], "js": read_page}
+        inputs = [self.count, self.request]
+        return event | {"fn": self._make, "inputs": inputs, "js": with_request(action)}
 
     def _make(self, request: gr.Request, count, text, prepared=True):
         if prepared:
@@ -104,7 +107,9 @@ def connect_play_events(library, controls, text, status, chances, readers):
     outputs = [text, status, controls.notice, chances]
     connect_generation(library, controls, requests, outputs, readers)
     gr.on([controls.generate.click, controls.prompt.submit], **requests.event())
-    connect_next_letter(library, controls, requests, outputs)
+    connect_letters(library, controls, requests, outputs)
+    other = gr.Button(visible="hidden", elem_id="branch")  # letters.js clicks it
+    other.click(**requests.event(BRANCH))
     controls.go_on.click(**requests.event(CONTINUE))
     for button, prompt in controls.examples:
         button.click(partial(str, prompt), None, controls.prompt, **QUIET).then(**requests.event())
@@ -157,44 +162,59 @@ def connect_generation(library, controls, requests, outputs, readers):
     generation.then(None, None, None, js=ENDED_JS, **QUIET)
 
 
-def connect_next_letter(library, controls, requests, outputs):
-    """Connect the button that adds one letter: an event of its own, which takes half the time.
+def connect_letters(library, controls, requests, outputs):
+    """Connect "Next letter", and the selection of a letter: events that take half the time.
 
     A letter that a newer request has ended is not shown.
     """
+    inputs = [controls.prompt, controls.model, *controls.settings, requests.request]
+
+    async def letter(request, inputs, stopped):
+        """Return the last Progress of a text of one letter, its Link, and the vocabulary."""
+        client = client_of(request)
+        try:
+            link, text_request = await requested_text(library, client, *inputs)
+            async for progress in generate(library, text_request, client, stopped):
+                last = progress
+            _, tokenizer = await library.pools.loading.run(client, library.get, link.model)
+        except CharlmError as error:
+            raise visitor_error(error) from None
+        return last, link, tokenizer.chars
 
     async def add_letter(request: gr.Request, *inputs):
         stop = requests.in_flight.begin(request.session_hash)
         try:
-            client = client_of(request)
-            link, text_request = await requested_text(library, client, *inputs)
-            async for progress in generate(library, text_request, client, stop.is_set):
-                last = progress
-        except CharlmError as error:
-            raise visitor_error(error) from None
+            last = await letter(request, inputs, stop.is_set)
+            return [gr.skip()] * len(outputs) if stop.is_set() else progress_html(*last)
         finally:
-            superseded = stop.is_set()
             requests.in_flight.end(request.session_hash, stop)
-        return [gr.skip()] * len(outputs) if superseded else progress_html(last, link)
 
-    letter = controls.next_letter.click(
-        add_letter,
-        [controls.prompt, controls.model, *controls.settings, requests.request],
-        outputs,
-        js=f"(...inputs) => [...inputs.slice(0, -1), window.charlm.request({LETTER!r})]",
-        queue=False,
-        trigger_mode="multiple",
-        api_name=LETTER_EVENT,
-        **FAST,
+    async def look(request: gr.Request, *inputs):
+        last, _, vocabulary = await letter(request, inputs, lambda: False)
+        _, shown = parse_request(inputs[-1], library.limits)
+        return chances_html(last.alternatives, shown.text, shown.index, vocabulary)
+
+    options = {"queue": False, "api_name": LETTER_EVENT, **FAST}
+    added = controls.next_letter.click(
+        add_letter, inputs, outputs, js=with_request(LETTER), trigger_mode="multiple", **options
     )
-    letter.then(None, None, None, js=ENDED_JS, **QUIET)
+    added.then(None, None, None, js=ENDED_JS, **QUIET)
+    selected = gr.Button(visible="hidden", elem_id="look")  # letters.js clicks it
+    *_, chances = outputs
+    asked = {"js": with_request(LOOK), "trigger_mode": "always_last"}
+    selected.click(look, inputs, chances, **asked, **options)
+
+
+def with_request(action):
+    """Return a script that replaces the last input of an event by a request for `action`."""
+    return f"(...inputs) => [...inputs.slice(0, -1), window.charlm.request({action!r})]"
 
 
 async def requested_text(library, client, prompt, model, *others):
     """Return the Link and the TextRequest of an event's inputs. Raises CharlmError."""
     *settings, request = others
     action, shown = parse_request(request, library.limits)
-    model = shown.link.model if action == LINK else model
+    model = shown.link.model if action in (LINK, LOOK, BRANCH) else model
     revision = await library.pools.loading.run(client, library.revision, model)
     return next_text(action, Link(prompt, model, revision, tuple(settings)), shown)
 

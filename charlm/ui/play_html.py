@@ -50,11 +50,15 @@ def first_status_html(library, name):
     return status_line("" if step is None else f"{name}, as it wrote at step {step:,}")
 
 
-def progress_html(progress, link):
-    """Return a generation's text, status line, notice and chances; `link`: the Link to it."""
+def progress_html(progress, link, vocabulary=""):
+    """Return a generation's text, status line, notice and chances; `link`: the Link to it.
+
+    `vocabulary`: of the model, for the chances of the last letter.
+    """
     description = shown_json(link, progress.prompt_length)
     text = text_html(progress.text, progress.prompt_length, not progress.done, description)
-    chances = chances_html(progress.alternatives)
+    last = len(progress.text) - 1
+    chances = chances_html(progress.alternatives, progress.text, last, vocabulary)
     return [text, status_html(progress, link), dropped_notice_html(progress), chances]
 
 

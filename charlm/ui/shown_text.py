@@ -1,7 +1,8 @@
 """The text that the page shows, and the requests that go on from it.
 
 The browser keeps the text, so that it outlives the server: an attribute of the text's HTML
-describes it, and page.js sends both back when a visitor presses "Next letter" or "Continue".
+describes it, and page.js sends both back when a visitor presses "Next letter" or "Continue", or
+selects a letter.
 """
 
 import json
@@ -15,7 +16,8 @@ from charlm.ui.link import SETTINGS, Link, link_parameters
 MAX_TEXT_CHARS = 20_000  # of a text, beyond which it is not continued
 MAX_JSON_CHARS = 6 * 2 * MAX_TEXT_CHARS  # the text and its prompt, each character escaped
 GENERATE, CONTINUE, LETTER, LINK = "generate", "continue", "letter", "link"
-ACTIONS = (GENERATE, CONTINUE, LETTER, LINK)
+LOOK, BRANCH = "look", "branch"  # at a letter's chances; off with another letter
+ACTIONS = (GENERATE, CONTINUE, LETTER, LINK, LOOK, BRANCH)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Shown:
     link: Link  # to it
     text: str  # the prompt and what was written after it
     prompt_length: int  # characters of `text`
+    index: int = 0  # of the letter that is selected, for LOOK and BRANCH
+    char: str = ""  # in its place, for BRANCH
 
     @property
     def written(self):
@@ -63,11 +67,16 @@ def parse_request(text, limits):
         return action, None
     long = Text("", MAX_TEXT_CHARS)
     checks = {"prompt": long, "model": Text("", MAX_NAME_CHARS), **link_parameters(limits)}
-    checks |= {"text": long, "prompt_length": Integer(0, 0, MAX_TEXT_CHARS)}
+    index = Integer(0, 0, MAX_TEXT_CHARS)
+    checks |= {"text": long, "prompt_length": index, "index": index, "char": Text("", 1)}
     values = {name: check.check(name, parts.get(name)) for name, check in checks.items()}
     settings = tuple(values[name] for name in SETTINGS)
     link = Link(values["prompt"], values["model"], values["revision"], settings, values["written"])
-    return action, Shown(link, values["text"], values["prompt_length"])
+    others = (values[name] for name in ("text", "prompt_length", "index", "char"))
+    shown = Shown(link, *others)
+    if action in (LOOK, BRANCH) and shown.index >= len(shown.text):
+        raise CharlmError(f"index is {shown.index}; the text has {len(shown.text)} characters")
+    return action, shown
 
 
 def next_text(action, fields, shown):
@@ -84,6 +93,12 @@ def next_text(action, fields, shown):
     if action == LINK:
         link = with_seed(replace(shown.link, revision=fields.revision), -1)
         return link, text_request(link, link.written or link.settings[0])
+    if action == LOOK:
+        return shown.link, look_request(shown)
+    if action == BRANCH:
+        prompt = shown.text[: shown.index] + shown.char
+        link = replace(shown.link, prompt=prompt, revision=fields.revision)
+        return link, text_request(link, link.settings[0])
     if action == GENERATE or shown is None:
         link = with_seed(fields, -1)
         return link, text_request(link, length, keep_alternatives=action == LETTER)
@@ -93,6 +108,13 @@ def next_text(action, fields, shown):
     else:
         link, written = replace(link, prompt=shown.text), ""
     return link, text_request(link, length, written, action == LETTER)
+
+
+def look_request(shown):
+    """Return the TextRequest that writes the selected letter of a Shown once more."""
+    link, start = shown.link, min(shown.index, shown.prompt_length)
+    link = replace(link, prompt=shown.text[:start])
+    return text_request(link, 1, shown.text[start : shown.index], keep_alternatives=True)
 
 
 def with_seed(link, seed):

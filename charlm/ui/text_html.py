@@ -3,6 +3,7 @@
 import unicodedata
 from html import escape
 
+LABEL = "The text; arrow keys select a letter and show its chances"
 MAX_SPEAKER = 32  # characters
 
 
@@ -29,7 +30,9 @@ def text_html(text, prompt_length=0, generating=False, description=""):
     the last line on, and Gradio sends only that suffix to the browser. A paragraph's text is the
     line itself, so copying the paragraphs gives the text back.
     """
-    data = f' data-shown="{escape(description)}"' if description else ""
+    # focusable, so that the arrow keys can select its letters: see letters.js
+    data = f' data-shown="{escape(description)}" tabindex="0" aria-label="{LABEL}"'
+    data = data if description else ""
     parts = [f'<article class="play-text{" generating" if generating else ""}"{data}>']
     start, after_gap = 0, True
     for line in text.split("\n"):
