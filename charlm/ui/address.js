@@ -25,19 +25,25 @@
   addEventListener("popstate", () => {
     if (fields) saveFields(fields);
     [...tabs()].find((tab) => nameOf(tab) === openTab())?.click();
+    if (textIn(new URL(location)) !== shownText) document.getElementById("reopen").click();
   });
 
   const LINK = ["prompt", "model", "revision", "written", "max_new_chars", "temperature"];
   LINK.push("top_k", "top_p", "min_p", "seed");
 
-  // The address of the text that is shown: that of the link below it, if it has one.
-  function showText() {
+  const textIn = (address) => JSON.stringify(LINK.map((name) => address.searchParams.get(name)));
+  let shownText = textIn(new URL(location));
+
+  // The address of the text that is shown: that of the link below it, if it has one. A text that
+  // goes on with another letter is another entry of the history, so Back undoes it.
+  function showText(isBranch) {
     const address = new URL(location);
     LINK.forEach((name) => address.searchParams.delete(name));
     const link = document.getElementById("link");
     const parts = link ? new URL(link.href).searchParams : [];
     for (const [name, value] of parts) address.searchParams.set(name, value);
-    show(address);
+    shownText = textIn(address);
+    show(address, isBranch && address.href !== location.href);
   }
 
   function showRun(run) {

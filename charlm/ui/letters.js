@@ -47,13 +47,14 @@
     if (letter) find("look").click();
   }
 
-  // The index of the selected letter in the text, in code points, as the server counts.
-  function selectedLetter() {
-    if (!selected) return {};
-    const before = lines().slice(0, selected.line).map((p) => `${p.textContent}\n`);
-    before.push(lines()[selected.line].textContent.slice(0, selected.offset));
-    return { index: [...before.join("")].length, char };
+  // The index of a letter in the text, in code points, as the server counts.
+  function indexOf({ line, offset }) {
+    const before = lines().slice(0, line).map((p) => `${p.textContent}\n`);
+    before.push(lines()[line].textContent.slice(0, offset));
+    return [...before.join("")].length;
   }
+
+  const selectedLetter = () => (selected ? { index: indexOf(selected), char } : {});
 
   document.addEventListener("click", (event) => {
     if (article()?.contains(event.target) && getSelection().isCollapsed) {
@@ -65,6 +66,15 @@
     char = button.dataset.char;
     find("branch").click();
   });
+
+  // A new text has no selected letter. Returns whether the text went on with another letter.
+  function deselect() {
+    const isBranch = char !== "";
+    char = "";
+    select(null);
+    if (isSurpriseShown()) surprise().click();
+    return isBranch;
+  }
 
   // The letter with an index in code points.
   function letterOf(index) {
@@ -101,5 +111,44 @@
     if (offset >= 0) select({ line, offset });
   });
 
-  window.charlm = { ...window.charlm, selectedLetter, deselect: () => select(null) };
+  // The surprise of each letter as the colour behind it, while the button is pressed.
+  const LEVELS = [1.5, 3, 5, 8]; // bits from which each colour is used
+  const surprise = () => find("surprise");
+  const isSurpriseShown = () => surprise()?.getAttribute("aria-pressed") === "true";
+  let bits = []; // of each letter, in code points
+
+  document.addEventListener(
+    "click",
+    (event) => {
+      const button = event.target.closest("#surprise");
+      if (!button) return;
+      if (event.isTrusted && isSurpriseShown()) {
+        event.stopPropagation();
+        paint([]);
+      } else if (!article()) event.stopPropagation();
+    },
+    true,
+  );
+
+  function paint(values) {
+    bits = values;
+    surprise().setAttribute("aria-pressed", String(values.length > 0));
+    const ranges = LEVELS.map(() => []);
+    values.forEach((value, index) => {
+      const level = LEVELS.findLastIndex((least) => value >= least);
+      const range = level < 0 ? null : rangeOf(letterOf(index));
+      if (range) ranges[level].push(range);
+    });
+    ranges.forEach((level, i) => CSS.highlights?.set(`surprise-${i}`, new Highlight(...level)));
+  }
+
+  document.addEventListener("mousemove", (event) => {
+    if (!bits.length || !article()?.contains(event.target)) return;
+    const letter = letterAt(event.clientX, event.clientY);
+    const value = letter && bits[indexOf(letter)];
+    article().title = value == null ? "" : `${value.toFixed(1)} bits`;
+  });
+
+  const paintSurprise = () => paint(JSON.parse(document.querySelector("#bits textarea, #bits input").value));
+  window.charlm = { ...window.charlm, selectedLetter, deselect, paintSurprise };
 })();

@@ -103,6 +103,7 @@
 
   // A request for a text, with the text that it goes on from.
   function request(action) {
+    if (action === "address") return JSON.stringify({ action, query: location.search });
     const shown = find("text").querySelector("[data-shown]")?.dataset.shown;
     if (action === "generate" || !shown) return JSON.stringify({ action });
     const letter = window.charlm.selectedLetter();
@@ -128,8 +129,7 @@
   );
 
   function textEnded() {
-    window.charlm.deselect();
-    window.charlm.showText();
+    window.charlm.showText(window.charlm.deselect());
     requested = -Infinity;
     if (find("chances")?.querySelector(".chances")) {
       find("chances").scrollIntoView({ block: "nearest", behavior: behavior() });

@@ -33,6 +33,7 @@ class PlayControls:
     stop: gr.Button
     next_letter: gr.Button
     go_on: gr.Button
+    surprise: gr.Button
     notice: gr.HTML
     settings: list  # in the order that sample_config takes them
 
@@ -49,6 +50,7 @@ def build_play_tab(library, default, readers):
             with gr.Row(elem_id="text-footer"):
                 status = gr.HTML(first_status_html(library, default), elem_id="status")
                 controls.go_on.render()
+                controls.surprise.render()
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="pill")
     return controls, connect_play_events(library, controls, text, status, chances, readers)
 
@@ -97,13 +99,14 @@ def build_examples():
 
 def build_buttons():
     """Build the buttons that ask for text, by their names in PlayControls."""
-    go_on = gr.Button("Continue", size="sm", elem_id="continue", elem_classes="pill", render=False)
+    pill = {"size": "sm", "elem_classes": "pill", "render": False}  # at the end of the text
     with gr.Row(elem_id="buttons"):
         return {
             "generate": gr.Button("Generate", variant="primary", elem_id="generate"),
             "stop": gr.Button("Stop", variant="stop", elem_id="stop-generating"),
             "next_letter": gr.Button("Next letter", elem_id="next-letter"),
-            "go_on": go_on,  # at the end of the text
+            "go_on": gr.Button("Continue", elem_id="continue", **pill),
+            "surprise": gr.Button("Surprise", elem_id="surprise", **pill),
         }
 
 

@@ -1,9 +1,8 @@
 """The events of the Play tab: requests for a text, the generation itself, Hub models."""
 
 import asyncio
-import threading
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import gradio as gr
@@ -11,17 +10,8 @@ import gradio as gr
 from charlm.errors import CharlmError
 from charlm.serving.clients import client_of
 from charlm.serving.generate import generate
-from charlm.ui.chances_html import chances_html
-from charlm.ui.events import (
-    FAST,
-    GENERATE_EVENT,
-    LETTER_EVENT,
-    QUIET,
-    SLOW,
-    until_done,
-    visitor_error,
-)
-from charlm.ui.link import Link
+from charlm.ui.events import FAST, GENERATE_EVENT, QUIET, SLOW, until_done, visitor_error
+from charlm.ui.letter_events import connect_letters, connect_surprise
 from charlm.ui.play_html import (
     fetching,
     hub_notice_html,
@@ -30,74 +20,8 @@ from charlm.ui.play_html import (
     progress_html,
 )
 from charlm.ui.readers import read_updates
-from charlm.ui.shown_text import (
-    BRANCH,
-    CONTINUE,
-    GENERATE,
-    LETTER,
-    LINK,
-    LOOK,
-    MAX_JSON_CHARS,
-    next_text,
-    parse_request,
-)
-
-ENDED_JS = "() => window.charlm.textEnded()"
-
-
-class InFlight:
-    """The generation that each session has in flight, so that Stop or a newer request ends it."""
-
-    def __init__(self):
-        self._stops = {}  # session -> the threading.Event that ends its generation
-
-    def begin(self, session):
-        """End the session's generation; returns the Event that ends the one beginning now."""
-        self.stop(session)
-        self._stops[session] = stop = threading.Event()
-        return stop
-
-    def stop(self, session):
-        """End the session's generation, if it has one."""
-        if stop := self._stops.pop(session, None):
-            stop.set()
-
-    def end(self, session, stop):
-        """Remove the ended generation that `stop` belongs to."""
-        if self._stops.get(session) is stop:
-            del self._stops[session]
-
-
-@dataclass(frozen=True)
-class Requests:
-    """The requests for a text: each ends the generation in flight and changes `count`.
-
-    The change triggers the one event that generates. The browser starts it again only when the
-    previous generation has ended (`always_last`), so the last update of an ended generation can
-    never be shown after a newer one began.
-    """
-
-    count: gr.Number  # not a gr.State: the browser learns of its changes from queued events only
-    request: gr.Textbox  # what is requested, see `shown_text`
-    in_flight: InFlight
-
-    def event(self, action=GENERATE, prepared=None):
-        """Return the arguments of an event that requests a text.
-
-        `prepared`: a gr.State that the preceding event sets to whether the request, in `request`
-        already, is to be made. Each such event needs its own, so that it cannot suppress the
-        requests of others.
-        """
-        event = {"outputs": [self.count, self.request], **QUIET}
-        if prepared:
-            return event | {"fn": self._make, "inputs": [self.count, self.request, prepared]}
-        inputs = [self.count, self.request]
-        return event | {"fn": self._make, "inputs": inputs, "js": with_request(action)}
-
-    def _make(self, request: gr.Request, count, text, prepared=True):
-        if prepared:
-            self.in_flight.stop(request.session_hash)
-        return (count or 0) + prepared, text
+from charlm.ui.shown_text import ADDRESS, BRANCH, CONTINUE, MAX_JSON_CHARS
+from charlm.ui.text_requests import ENDED_JS, InFlight, Requests, requested_text
 
 
 def connect_play_events(library, controls, text, status, chances, readers):
@@ -108,8 +32,9 @@ def connect_play_events(library, controls, text, status, chances, readers):
     connect_generation(library, controls, requests, outputs, readers)
     gr.on([controls.generate.click, controls.prompt.submit], **requests.event())
     connect_letters(library, controls, requests, outputs)
-    other = gr.Button(visible="hidden", elem_id="branch")  # letters.js clicks it
-    other.click(**requests.event(BRANCH))
+    for action, name in ((BRANCH, "branch"), (ADDRESS, "reopen")):  # the browser clicks them
+        gr.Button(visible="hidden", elem_id=name).click(**requests.event(action))
+    connect_surprise(library, controls, requests)
     controls.go_on.click(**requests.event(CONTINUE))
     for button, prompt in controls.examples:
         button.click(partial(str, prompt), None, controls.prompt, **QUIET).then(**requests.event())
@@ -160,63 +85,6 @@ def connect_generation(library, controls, requests, outputs, readers):
         **FAST,
     )
     generation.then(None, None, None, js=ENDED_JS, **QUIET)
-
-
-def connect_letters(library, controls, requests, outputs):
-    """Connect "Next letter", and the selection of a letter: events that take half the time.
-
-    A letter that a newer request has ended is not shown.
-    """
-    inputs = [controls.prompt, controls.model, *controls.settings, requests.request]
-
-    async def letter(request, inputs, stopped):
-        """Return the last Progress of a text of one letter, its Link, and the vocabulary."""
-        client = client_of(request)
-        try:
-            link, text_request = await requested_text(library, client, *inputs)
-            async for progress in generate(library, text_request, client, stopped):
-                last = progress
-            _, tokenizer = await library.pools.loading.run(client, library.get, link.model)
-        except CharlmError as error:
-            raise visitor_error(error) from None
-        return last, link, tokenizer.chars
-
-    async def add_letter(request: gr.Request, *inputs):
-        stop = requests.in_flight.begin(request.session_hash)
-        try:
-            last = await letter(request, inputs, stop.is_set)
-            return [gr.skip()] * len(outputs) if stop.is_set() else progress_html(*last)
-        finally:
-            requests.in_flight.end(request.session_hash, stop)
-
-    async def look(request: gr.Request, *inputs):
-        last, _, vocabulary = await letter(request, inputs, lambda: False)
-        _, shown = parse_request(inputs[-1], library.limits)
-        return chances_html(last.alternatives, shown.text, shown.index, vocabulary)
-
-    options = {"queue": False, "api_name": LETTER_EVENT, **FAST}
-    added = controls.next_letter.click(
-        add_letter, inputs, outputs, js=with_request(LETTER), trigger_mode="multiple", **options
-    )
-    added.then(None, None, None, js=ENDED_JS, **QUIET)
-    selected = gr.Button(visible="hidden", elem_id="look")  # letters.js clicks it
-    *_, chances = outputs
-    asked = {"js": with_request(LOOK), "trigger_mode": "always_last"}
-    selected.click(look, inputs, chances, **asked, **options)
-
-
-def with_request(action):
-    """Return a script that replaces the last input of an event by a request for `action`."""
-    return f"(...inputs) => [...inputs.slice(0, -1), window.charlm.request({action!r})]"
-
-
-async def requested_text(library, client, prompt, model, *others):
-    """Return the Link and the TextRequest of an event's inputs. Raises CharlmError."""
-    *settings, request = others
-    action, shown = parse_request(request, library.limits)
-    model = shown.link.model if action in (LINK, LOOK, BRANCH) else model
-    revision = await library.pools.loading.run(client, library.revision, model)
-    return next_text(action, Link(prompt, model, revision, tuple(settings)), shown)
 
 
 def connect_hub_source(library, controls, requests):

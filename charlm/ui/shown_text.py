@@ -7,17 +7,19 @@ selects a letter.
 
 import json
 from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
 
 from charlm.errors import CharlmError
 from charlm.serving.generate import TextRequest, random_seed, sample_config
 from charlm.serving.parameters import MAX_NAME_CHARS, Integer, Text
-from charlm.ui.link import SETTINGS, Link, link_parameters
+from charlm.ui.link import SETTINGS, Link, link_from_query, link_parameters
 
 MAX_TEXT_CHARS = 20_000  # of a text, beyond which it is not continued
 MAX_JSON_CHARS = 6 * 2 * MAX_TEXT_CHARS  # the text and its prompt, each character escaped
 GENERATE, CONTINUE, LETTER, LINK = "generate", "continue", "letter", "link"
 LOOK, BRANCH = "look", "branch"  # at a letter's chances; off with another letter
-ACTIONS = (GENERATE, CONTINUE, LETTER, LINK, LOOK, BRANCH)
+ADDRESS = "address"  # as LINK, of the address
+ACTIONS = (GENERATE, CONTINUE, LETTER, LINK, LOOK, BRANCH, ADDRESS)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def parse_request(text, limits):
     action = parts.get("action", GENERATE)
     if action not in ACTIONS:
         raise CharlmError(f"action must be one of {', '.join(ACTIONS)}")
+    if action == ADDRESS:
+        return LINK, shown_in(parts.get("query"), limits)
     if parts.get("model") is None or action == GENERATE:
         return action, None
     long = Text("", MAX_TEXT_CHARS)
@@ -77,6 +81,15 @@ def parse_request(text, limits):
     if action in (LOOK, BRANCH) and shown.index >= len(shown.text):
         raise CharlmError(f"index is {shown.index}; the text has {len(shown.text)} characters")
     return action, shown
+
+
+def shown_in(query, limits):
+    """Return the Shown that the query of an address names. Raises CharlmError."""
+    query = Text("", MAX_JSON_CHARS).check("query", query)
+    link, problems = link_from_query(dict(parse_qsl(query.removeprefix("?"))), "", limits)
+    if problems or not link:
+        raise CharlmError(" ".join(problems) or "this address holds no text")
+    return Shown(link, link.prompt, len(link.prompt))
 
 
 def next_text(action, fields, shown):

@@ -77,12 +77,12 @@ def check_chances(page):
     """Check that six letters or more have bars, and that the one drawn ends the text."""
     rows = page.locator("#chances li")
     assert rows.count() >= 6
-    drawn = page.locator("#chances .chosen")
+    drawn = page.locator("#chances li.chosen")
     expect(drawn).to_have_count(1)
     names = {" ": "space", "\n": "new line"}
     last = text_of(page)[-1]
-    assert drawn.locator("b").text_content() == names.get(last, last)
-    percents = [float(p) for p in re.findall(r"([\d.]+) %", " ".join(rows.all_inner_texts()))]
+    assert drawn.locator("button").text_content() == names.get(last, last)
+    percents = [float(re.search(r"([\d.]+) %", row)[1]) for row in rows.all_inner_texts()]
     assert percents[:6] == sorted(percents[:6], reverse=True)
     assert 0 < sum(percents) <= 100.5
 
