@@ -65,7 +65,7 @@ class Number:
     @property
     def bounds(self):
         """The bounds in words."""
-        if self.high >= MAX_TOP_K:
+        if self.clamp is not None:
             return f"of {self.low:,} or more"
         return f"from {self.low:,} to {self.high:,}"
 

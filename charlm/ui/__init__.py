@@ -16,7 +16,7 @@ from charlm.ui.masthead import ANNOUNCEMENTS, masthead_html
 from charlm.ui.page import Page
 from charlm.ui.page_load import connect_page_load
 from charlm.ui.play import build_play_tab
-from charlm.ui.play_html import first_text_html
+from charlm.ui.play_html import first_text_html, model_summary_html
 from charlm.ui.shown_text import MAX_JSON_CHARS
 from charlm.ui.watch import build_watch_tab
 from charlm.ui.watch_events import connect_write
@@ -50,6 +50,7 @@ def build(directory, model=None, limits=None, trainer=None):
         page.masthead = masthead_html(library, default, limits.training == "on")
         page.first_text = first_text_html(library, default)
         gr.HTML(page.masthead + ANNOUNCEMENTS, elem_id="masthead")
+        address_notice = gr.HTML(elem_id="address-notice")
         timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play", elem_id="play-panel") as play_tab:
@@ -60,9 +61,11 @@ def build(directory, model=None, limits=None, trainer=None):
         declare_gpu_event()
         # Gradio's estimates, which the page does not show, cost the square of the events that wait
         page.queue(status_update_rate=60)
-        connect_page_load(page, library, default, controls, requests, tabs, monitor, view.run)
+        connect_page_load(
+            page, library, default, controls, requests, tabs, monitor, view.run, address_notice
+        )
         connect_write(library, view, tabs, controls)
-        connect_tabs(library, play_tab, watch_tab, controls.model, timer)
+        connect_tabs(library, play_tab, watch_tab, controls, timer)
     return page
 
 
@@ -75,13 +78,18 @@ def event_parameters(limits, default):
     return parameters | dict.fromkeys((GENERATE_EVENT, LETTER_EVENT), of_page)
 
 
-def connect_tabs(library, play_tab, watch_tab, model, timer):
-    """List the models trained meanwhile in the Play tab; update the Watch tab only when open."""
+def connect_tabs(library, play_tab, watch_tab, controls, timer):
+    """List the models there are in the Play tab; update the Watch tab only when it is open."""
 
-    def list_models():
-        return gr.update(choices=library.names())
+    def list_models(chosen):
+        names = library.names()
+        if chosen in names:
+            return gr.update(choices=names), gr.skip()
+        default = library.default()  # the chosen one was deleted
+        return gr.update(choices=names, value=default), model_summary_html(library, default)
 
-    play_tab.select(list_models, None, model, **QUIET)
+    outputs = [controls.model, controls.model_summary]
+    play_tab.select(list_models, controls.model, outputs, **QUIET)
     for tab, active in ((play_tab, "false"), (watch_tab, "true")):
         # in the browser, since answers of the server could arrive in the wrong order
         tab.select(None, None, timer, js=SET_ACTIVE.format(active=active), **QUIET)

@@ -31,17 +31,22 @@
   const LINK = ["prompt", "model", "revision", "written", "max_new_chars", "temperature"];
   LINK.push("top_k", "top_p", "min_p", "seed");
 
+  const MAX_LENGTH = 4000; // of what describes a text, which an address spells longer
   const textIn = (address) => JSON.stringify(LINK.map((name) => address.searchParams.get(name)));
   let shownText = textIn(new URL(location));
 
-  // The address of the text that is shown: that of the link below it, if it has one. A text that
-  // goes on with another letter is another entry of the history, so Back undoes it.
+  // The address of the text that is shown: that of the link below it, if it has one; while a text
+  // is written, that of the whole text. A text that goes on with another letter is another entry
+  // of the history, so Back undoes it.
   function showText(isBranch) {
     const address = new URL(location);
     LINK.forEach((name) => address.searchParams.delete(name));
     const link = document.getElementById("link");
-    const parts = link ? new URL(link.href).searchParams : [];
-    for (const [name, value] of parts) address.searchParams.set(name, value);
+    const text = document.querySelector("#text .generating")?.dataset.shown ?? "{}";
+    const parts = link ? new URL(link.href).searchParams : Object.entries(JSON.parse(text));
+    for (const [name, value] of parts) {
+      if (LINK.includes(name) && text.length < MAX_LENGTH) address.searchParams.set(name, value);
+    }
     shownText = textIn(address);
     show(address, isBranch && address.href !== location.href);
   }

@@ -72,7 +72,6 @@
     const isBranch = char !== "";
     char = "";
     select(null);
-    if (isSurpriseShown()) surprise().click();
     return isBranch;
   }
 
@@ -142,6 +141,10 @@
     ranges.forEach((level, i) => CSS.highlights?.set(`surprise-${i}`, new Highlight(...level)));
   }
 
+  function repaint() {
+    if (isSurpriseShown()) surprise().click();
+  }
+
   document.addEventListener("mousemove", (event) => {
     if (!bits.length || !article()?.contains(event.target)) return;
     const letter = letterAt(event.clientX, event.clientY);
@@ -150,5 +153,5 @@
   });
 
   const paintSurprise = () => paint(JSON.parse(document.querySelector("#bits textarea, #bits input").value));
-  window.charlm = { ...window.charlm, selectedLetter, deselect, paintSurprise };
+  window.charlm = { ...window.charlm, selectedLetter, deselect, paintSurprise, repaint };
 })();

@@ -13,6 +13,7 @@ from charlm.serving.parameters import (
     page_parameters,
 )
 
+FIRST_PROMPT = "ROMEO:\n"  # of a fresh page
 MAX_QUERY_CHARS = 8_000  # every browser and server accepts an address of this length
 SETTINGS = tuple(field.name for field in fields(SampleConfig))
 
@@ -52,9 +53,9 @@ def link_from_query(params, default_model, limits):
     A parameter that is left out, invalid or beyond the Limits gets the value of a fresh page.
     `problems` has a sentence for each of the latter two kinds.
     """
-    if not {"prompt", "model", *SETTINGS} & params.keys():
+    if not {"prompt", "model", "written", *SETTINGS} & params.keys():
         return None, []
-    checks = {"prompt": Text("", MAX_PROMPT_CHARS), "model": Text("", MAX_NAME_CHARS)}
+    checks = {"prompt": Text(FIRST_PROMPT, MAX_PROMPT_CHARS), "model": Text("", MAX_NAME_CHARS)}
     values, problems = {}, []
     for name, parameter in (checks | link_parameters(limits)).items():
         try:

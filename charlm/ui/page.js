@@ -31,18 +31,25 @@
 
   // Screen readers hear of the beginning and the end of the run shown, and of each new notice, but
   // of no figures.
+  const RUN_ACTIONS = ["write", "pause", "resume", "stop", "delete"];
   let shown = {}; // the run and its state
-  const notices = { "train-notice": "", "hub-notice": "", notice: "" }; // as last announced
+  const NOTICES = ["address-notice", "hub-notice", "notice", "train-notice"];
+  const notices = {}; // as last announced
   new MutationObserver(() => {
     const run = document.querySelector("#run-head .run")?.dataset;
-    for (const id in notices) {
-      const message = find(id)?.querySelector(".notice")?.dataset.announcement ?? "";
+    for (const id of NOTICES) {
+      const message = find(id)?.querySelector("[data-announcement]")?.dataset.announcement ?? "";
       if (message && message !== notices[id]) announce(message);
       notices[id] = message;
     }
     if (!run) return;
     if (run.run === shown.run && run.state !== shown.state) announce(run.announcement);
     shown = { run: run.run, state: run.state };
+    // an action that was pressed and is no longer possible passes the focus on
+    const isLost = document.activeElement === document.body && !find(focused)?.offsetParent;
+    if (isLost && [...RUN_ACTIONS, "delete-yes", "delete-no"].includes(focused)) {
+      RUN_ACTIONS.map(find).find((button) => button?.offsetParent)?.focus({ preventScroll: true });
+    }
   }).observe(document.documentElement, { subtree: true, childList: true });
 
   // When a generation begins or ends, Generate and Stop take each other's place: the focus stays
@@ -59,6 +66,9 @@
     const active = document.activeElement;
     const atButtons = active === document.body || BUTTONS.includes(active?.id);
     if (atButtons && BUTTONS.includes(focused)) find(now ? BUTTONS[1] : BUTTONS[0]).focus();
+    // hidden meanwhile
+    if (!now && active === document.body && focused === "continue") find("continue").focus();
+    if (now) window.charlm.showText(window.charlm.deselect());
     const model = document.querySelector("#model input:checked")?.value ?? "the model";
     const done = find("status")?.textContent.match(/[\d,]+ characters/)?.[0];
     announce(now ? `${model} is writing` : `done: ${done ?? "no characters"}`);
@@ -82,10 +92,18 @@
     if (button.id === "stop-generating") {
       find("text").querySelector(".generating")?.classList.remove("generating");
     }
-    // on a phone the text is below the controls: scroll to it when a generation begins
-    const generates = button.id === "generate" || button.closest("#examples");
-    if (generates && isNarrow()) find("output").scrollIntoView({ behavior: behavior() });
+    // on a phone, what a control changes is out of view
+    if (button.id === "generate" || button.closest("#examples")) showOnPhone("output");
+    if (button.id === "train") showOnPhone("run-head");
   });
+  document.addEventListener("change", (event) => {
+    if (event.target.closest("#model")) showOnPhone("output");
+    if (event.target.closest("#runs")) showOnPhone("run-head");
+  });
+
+  function showOnPhone(id) {
+    if (isNarrow()) find(id).scrollIntoView({ behavior: behavior() });
+  }
 
   // A link to a generation is copied when clicked; without a clipboard it opens like any other.
   document.addEventListener("click", (event) => {
@@ -93,7 +111,11 @@
     if (!link || !navigator.clipboard || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     navigator.clipboard.writeText(link.href).then(
-      () => (link.textContent = "link copied"),
+      () => {
+        const label = link.textContent;
+        link.textContent = "link copied";
+        setTimeout(() => (link.textContent = label), 2000);
+      },
       () => (location.href = link.href),
     );
   });
@@ -130,10 +152,11 @@
 
   function textEnded() {
     window.charlm.showText(window.charlm.deselect());
+    window.charlm.repaint();
     requested = -Infinity;
-    if (find("chances")?.querySelector(".chances")) {
-      find("chances").scrollIntoView({ block: "nearest", behavior: behavior() });
-    } else presses = 0;
+    if (!find("chances")?.querySelector(".chances")) presses = 0;
+    // where the button stays in view
+    else if (isNarrow()) find("chances").scrollIntoView({ block: "nearest", behavior: behavior() });
     if (presses > 0) {
       presses -= 1;
       find("next-letter").click();

@@ -8,30 +8,34 @@ import gradio as gr
 
 from charlm.errors import CharlmError, quote
 from charlm.serving.clients import client_of
-from charlm.serving.parameters import MAX_PROMPT_CHARS, Text, page_parameters
+from charlm.serving.parameters import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Text, page_parameters
 from charlm.ui.events import QUIET, SLOW, until_done
 from charlm.ui.link import SETTINGS, link_from_query
-from charlm.ui.play_html import fetching, hub_notice_html, model_summary_html
+from charlm.ui.play_html import fetching, model_summary_html, notices_html
 from charlm.ui.shown_text import link_request
 
+TABS = ("play", "watch")
 MAX_FIELDS_CHARS = 100_000  # of JSON: a prompt, each character escaped, and settings
 FIELDS_JS = "(...values) => window.charlm.savedFields()"
 SAVE_JS = "(...values) => window.charlm.saveFields(values)"
 
 
-def connect_page_load(page, library, default, controls, requests, tabs, monitor, run):
+def connect_page_load(
+    page, library, default, controls, requests, tabs, monitor, run, address_notice
+):
     """Connect the load events of `page`; `default`: the model chosen when it was built.
 
     `run`: the choice of the run shown, of those of `monitor`.
     """
-    fields = [controls.prompt, *controls.settings]
+    fields = [controls.prompt, *controls.settings, controls.model]
     saved = gr.Textbox(visible="hidden", max_length=MAX_FIELDS_CHARS)
     has_link = gr.State(False)
     outputs = {
         "notices": controls.hub_notice,
+        "problems": address_notice,
         "model": controls.model,
         "summary": controls.model_summary,
-        **dict(zip(("prompt", *SETTINGS), fields, strict=True)),
+        **dict(zip(("prompt", *SETTINGS), fields, strict=False)),
         "request": requests.request,
         "has_link": has_link,
     }
@@ -43,7 +47,7 @@ def connect_page_load(page, library, default, controls, requests, tabs, monitor,
 
     async def load(request: gr.Request, typed):
         query = request.query_params
-        problems = unknown_run(query.get("run"), monitor)
+        problems = problems_with_tab(query, monitor)
         client = client_of(request)
         async for updates in page_updates(library, client, query, typed, default, problems):
             yield [updates.get(name, gr.skip()) for name in outputs]
@@ -63,8 +67,10 @@ async def page_updates(library, client, query, typed, default, problems):
     current = await pools.loading.run(client, library.default)
     link, more_problems = link_from_query(query, current, library.limits)
     problems = [*problems, *more_problems]
-    values = typed_fields(typed, library.limits) or (link and [link.prompt, *link.settings])
-    updates = dict(zip(("prompt", *SETTINGS), values or (), strict=False)) | {"has_link": False}
+    *values, model = typed_fields(typed, library.limits) or [None]
+    model = model if model in library.names() else None
+    values = values or (link and [link.prompt, *link.settings]) or ()
+    updates = dict(zip(("prompt", *SETTINGS), values, strict=False)) | {"has_link": False}
 
     async def choose(name, **value):
         """Choose a model; with a `value`, the visitor's choice changes."""
@@ -72,10 +78,12 @@ async def page_updates(library, client, query, typed, default, problems):
         return {"model": gr.update(choices=names, **value), "summary": summary}
 
     async def with_notices(notice="", announcement=None):
-        notices = [*await pools.loading.run(client, library.notices), *problems, notice]
-        return updates | {"notices": hub_notice_html(notices, announcement)}
+        notices = [*await pools.loading.run(client, library.notices), notice]
+        shown = {"notices": notices_html(notices, announcement), "problems": notices_html(problems)}
+        return updates | shown
 
-    updates |= await choose(current, **({"value": current} if current != default else {}))
+    first = model or current
+    updates |= await choose(first, **({"value": first} if first != default else {}))
     yield await with_notices()
     if not link:
         return
@@ -89,19 +97,22 @@ async def page_updates(library, client, query, typed, default, problems):
     try:
         name, notice = finding.result()
     except CharlmError as error:
-        yield await with_notices(str(error))
+        problems.append(f"In this address, {error}.")
+        yield await with_notices()
         return
-    updates |= await choose(name, value=name)
+    updates |= await choose(model or name, value=model or name)
     updates |= {"request": link_request(replace(link, model=name)), "has_link": True}
-    yield await with_notices(notice)
+    problems.append(notice)
+    yield await with_notices()
 
 
 def typed_fields(text, limits):
     """Return the values that the fields had when the visitor left the page, or None.
 
-    `text`: their JSON, from the browser. The prompt comes first, then the settings.
+    `text`: their JSON, from the browser: the prompt, the settings, and the model.
     """
     checks = {"prompt": Text("", MAX_PROMPT_CHARS), **page_parameters(limits)}
+    checks["model"] = Text(None, MAX_NAME_CHARS)
     try:
         values = zip(checks.items(), json.loads(text or "[]"), strict=True)
         return [check.check(name, value) for (name, check), value in values]
@@ -114,11 +125,14 @@ def names_and_summary(library, name):
     return library.names(), model_summary_html(library, name)
 
 
-def unknown_run(name, monitor):
-    """Return the problem that an address names a run which is not here, as a list."""
-    if name is None or name in monitor.statuses():
-        return []
-    return [f"In this address, run is {quote(name)}; there is no such run here."]
+def problems_with_tab(query, monitor):
+    """Return sentences on the tab and the run that an address names and that are not here."""
+    tab, run, problems = query.get("tab", "play"), query.get("run"), []
+    if tab not in TABS:
+        problems.append(f"In this address, tab is {quote(tab)}; it must be play or watch.")
+    if run is not None and run not in monitor.statuses():
+        problems.append(f"In this address, run is {quote(run)}; there is no such run here.")
+    return problems
 
 
 def find_linked_model(library, link):

@@ -6,11 +6,12 @@ import gradio as gr
 
 from charlm.config import SampleConfig, notes_of
 from charlm.serving.parameters import page_parameters
+from charlm.ui.link import FIRST_PROMPT
 from charlm.ui.play_events import connect_play_events
 from charlm.ui.play_html import first_status_html, first_text_html, model_summary_html
 
 EXAMPLES = {
-    "Romeo": "ROMEO:\n",
+    "Romeo": FIRST_PROMPT,
     "Juliet": "JULIET:\nO ",
     "A king": "KING RICHARD III:\nNow ",
     "The crowd": "First Citizen:\n",
@@ -63,7 +64,7 @@ def build_controls(library, default):
         model_summary=gr.HTML(model_summary_html(library, default), elem_id="model-summary"),
         hub_source=None if library.limits.hub == "off" else build_hub_source(),
         prompt=gr.Textbox(
-            EXAMPLES["Romeo"],
+            FIRST_PROMPT,
             label="Prompt",
             placeholder="The text to continue. Leave it empty, and the model begins by itself.",
             lines=3,

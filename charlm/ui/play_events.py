@@ -14,9 +14,9 @@ from charlm.ui.events import FAST, GENERATE_EVENT, QUIET, SLOW, until_done, visi
 from charlm.ui.letter_events import connect_letters, connect_surprise
 from charlm.ui.play_html import (
     fetching,
-    hub_notice_html,
     loading_html,
     model_summary_html,
+    notices_html,
     progress_html,
 )
 from charlm.ui.readers import read_updates
@@ -39,7 +39,9 @@ def connect_play_events(library, controls, text, status, chances, readers):
     for button, prompt in controls.examples:
         button.click(partial(str, prompt), None, controls.prompt, **QUIET).then(**requests.event())
     summary = partial(model_summary_html, library)
-    chosen = controls.model.input(summary, controls.model, controls.model_summary, **QUIET)
+    chosen = controls.model.input(
+        summary, controls.model, controls.model_summary, trigger_mode="always_last", **QUIET
+    )
     chosen.then(**requests.event())
 
     def stop(request: gr.Request):
@@ -95,17 +97,17 @@ def connect_hub_source(library, controls, requests):
         adding = asyncio.ensure_future(pools.fetching.run(client, library.add, source))
         async for _ in until_done(adding):
             sentence = fetching(source.strip(), library.followers)
-            notice = hub_notice_html([sentence], f"Fetching {source}")
+            notice = notices_html([sentence], f"Fetching {source}")
             yield [notice, *unchanged, False]
         try:
             name = adding.result()
         except CharlmError as error:
-            yield [hub_notice_html([str(error)]), *unchanged, False]
+            yield [notices_html([str(error)]), *unchanged, False]
             return
         chosen = gr.update(choices=library.names(), value=name)
         notices = await pools.loading.run(client, library.notices)
         summary = await pools.loading.run(client, model_summary_html, library, name)
-        yield [hub_notice_html(notices), chosen, summary, "", "", True]
+        yield [notices_html(notices), chosen, summary, "", "", True]
 
     source, fetched = controls.hub_source, gr.State(False)
     outputs = [controls.hub_notice, controls.model, controls.model_summary, source]

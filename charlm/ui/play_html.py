@@ -92,7 +92,7 @@ def status_line(text, more_html=""):
     return f'<p class="status">{escape(text)}{more_html}</p>'
 
 
-def hub_notice_html(notices, announcement=None):
+def notices_html(notices, announcement=None):
     """Return sentences about what the Hub or a link failed to provide; empty ones are skipped.
 
     `announcement`: what screen readers hear instead of them.

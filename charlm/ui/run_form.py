@@ -1,6 +1,8 @@
 """The form that starts a run: a preset, a text, a name, and options that differ from the preset."""
 
+import json
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import gradio as gr
@@ -109,27 +111,35 @@ def build_number(option, limits):
 
 
 def connect_choices(limits, preset, source, own_text, notice, numbers):
-    """Fill in the options of the chosen preset; show the fields for one's own text if chosen."""
+    """Fill in the options of the chosen preset; show the fields for one's own text if chosen.
 
-    def fill_in(preset):
-        values = [preset_value(page_preset(preset, limits), option) for option in OPTIONS]
-        updates = [gr.update(value=value, visible=value is not None) for value in values]
-        return [preset_html(preset), *updates]
+    Both happen in the browser: a late answer of the server would overwrite what was typed since.
+    """
+    answers = {name: [preset_html(name), *option_updates(name, limits)] for name in PRESETS}
+    fill_in = f"(preset) => ({json.dumps(answers)})[preset]"
+    shown = f"{{__type__: 'update', visible: source === {OWN!r}}}"
+    show_own_text = f"(source) => [{', '.join([shown] * len(own_text))}]"
+    preset.change(None, preset, [notice, *numbers], js=fill_in, **QUIET)
+    source.change(None, source, own_text, js=show_own_text, **QUIET)
 
-    def show_own_text(source):
-        return [gr.update(visible=source == OWN)] * len(own_text)
 
-    preset.change(fill_in, preset, [notice, *numbers], **QUIET)
-    source.change(show_own_text, source, own_text, **QUIET)
+def option_updates(preset, limits):
+    """Return updates of the fields for OPTIONS, as JSON for the browser."""
+    values = [preset_value(page_preset(preset, limits), option) for option in OPTIONS]
+    return [{"__type__": "update", "value": v, "visible": v is not None} for v in values]
 
 
 def preset_value(preset, option):
-    """Return an option's value in a Preset; None if its model has no such option."""
+    """Return an option's value in a Preset; None if its model or optimizer has no such option."""
+    if option == "muon_learning_rate" and preset.training.optimizer != "muon":
+        return None
     return getattr(preset.training, option, getattr(preset.model, option, None))
 
 
-def preset_html(preset):
-    return f'<p class="model-summary">{preset}: {PRESETS[preset].note}.</p>'
+def preset_html(preset, announcement=""):
+    """Return a line about a preset; `announcement`: what screen readers hear instead of it."""
+    announced = f' data-announcement="{escape(announcement)}"' if announcement else ""
+    return f'<p class="model-summary"{announced}>{preset}: {PRESETS[preset].note}.</p>'
 
 
 def job_arguments(preset, source, text, file, name, *numbers):

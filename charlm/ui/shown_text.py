@@ -86,7 +86,8 @@ def parse_request(text, limits):
 def shown_in(query, limits):
     """Return the Shown that the query of an address names. Raises CharlmError."""
     query = Text("", MAX_JSON_CHARS).check("query", query)
-    link, problems = link_from_query(dict(parse_qsl(query.removeprefix("?"))), "", limits)
+    params = dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
+    link, problems = link_from_query(params, "", limits)
     if problems or not link:
         raise CharlmError(" ".join(problems) or "this address holds no text")
     return Shown(link, link.prompt, len(link.prompt))
@@ -101,6 +102,9 @@ def next_text(action, fields, shown):
     letter" begins anew if the prompt has changed.
     """
     length = 1 if action == LETTER else fields.settings[0]
+    if action in (LETTER, CONTINUE) and shown and len(shown.text) + length > MAX_TEXT_CHARS:
+        most = f"{MAX_TEXT_CHARS:,} characters, beyond which no text goes on"
+        raise CharlmError(f"this text would exceed {most}; begin a new one")
     if action == LETTER and shown and shown.link.prompt != fields.prompt:
         shown = None
     if action == LINK:

@@ -76,7 +76,6 @@ def build_watch_tab(page, monitor, library, timer, tab):
         with gr.Column(min_width=0, elem_id="samples-panel"):
             samples_panel = build_samples_panel()
     rendered = gr.State(Rendered())
-    question = build_delete_question()
     browser = {
         "owner": gr.Textbox(visible="hidden", max_length=MAX_SECRET, elem_id="owner"),
         "zone": gr.Textbox(visible="hidden", max_length=MAX_ZONE, elem_id="zone"),
@@ -86,7 +85,6 @@ def build_watch_tab(page, monitor, library, timer, tab):
         **choices,
         **samples_panel,
         **browser,
-        delete_question=question,
         rendered=rendered,
     )
     page.load(None, None, [view.owner, view.zone], js=BROWSER_JS, api_visibility="private")
@@ -99,6 +97,7 @@ def build_run_panel():
     return {
         "head": gr.HTML(elem_id="run-head"),
         "actions": build_actions(),
+        "delete_question": build_delete_question(),
         "chart": gr.HTML(elem_id="curve"),
         "scale": gr.Radio(
             [LINEAR, LOG],

@@ -13,14 +13,21 @@ from charlm.errors import CharlmError, explain_os_error, without_directories
 from charlm.serving.clients import client_address, client_of
 from charlm.serving.corpus_generation import generate_corpus
 from charlm.serving.owners import Visitor
-from charlm.ui.events import QUIET, visitor_errors
+from charlm.ui.events import QUIET, until_done, visitor_errors
 from charlm.ui.figures import format_duration
 from charlm.ui.play_html import model_summary_html
-from charlm.ui.run_form import GENERATED, OWN, TINY_SHAKESPEARE, field_updates, job_arguments
+from charlm.ui.run_form import (
+    GENERATED,
+    OWN,
+    TINY_SHAKESPEARE,
+    field_updates,
+    job_arguments,
+    preset_html,
+)
 from charlm.ui.watch_render import render
 
-PROGRESS_SECONDS = 0.5  # between updates while a text is written
 SHOW_RUN_JS = "(run) => window.charlm.showRun(run)"
+FOCUS_KEEP_JS = "() => { document.getElementById('delete-no').focus(); }"
 FOCUS_MODEL_JS = "() => { document.querySelector('#model input:checked')?.focus(); }"
 OTHER_TEXTS = ". Or choose a text of your own below, or one that a model writes now"
 
@@ -83,7 +90,8 @@ def connect_delete(monitor, view, render_event):
         return gr.update(visible=False)
 
     outputs = [question.row, question.text, question.run]
-    view.actions["delete"].click(show, view.run, outputs, **QUIET)
+    shown = view.actions["delete"].click(show, view.run, outputs, **QUIET)
+    shown.then(None, None, None, js=FOCUS_KEEP_JS, **QUIET)
     gr.on(
         [question.no.click, question.yes.click, view.run.input], hide, None, question.row, **QUIET
     )
@@ -155,8 +163,10 @@ async def start_run(monitor, library, form, by, client, inputs):
         return
     if file and source == OWN:
         Path(file).unlink(missing_ok=True)  # the run has its own copy
+    fields = field_updates(form, source)
     run = gr.update(choices=list(monitor.statuses(fresh=True)), value=name)
-    yield form_updates(form, f"{name} is on its way.", run=run)
+    started = f"{name} is on its way."
+    yield [run, preset_html(inputs[0], started), gr.update(visible=False), *fields]
 
 
 async def write_text(library, client):
@@ -177,13 +187,9 @@ async def write_text(library, client):
         raise AssertionError("the text has no end")
 
     writing = asyncio.ensure_future(library.pools.writing.run(client, write))
-    try:
-        while not writing.done():
-            yield "", done, time.monotonic() - began
-            await asyncio.wait([writing], timeout=PROGRESS_SECONDS)
-        yield writing.result(), 1.0, time.monotonic() - began
-    finally:
-        writing.cancel()
+    async for _ in until_done(writing):
+        yield "", done, time.monotonic() - began
+    yield writing.result(), 1.0, time.monotonic() - began
 
 
 def writing_progress(done, seconds):

@@ -60,9 +60,7 @@ def test_letters_have_chances_and_make_the_same_text_as_a_longer_generation(page
     for _ in range(30):  # as when the space bar is held down, and released
         page.keyboard.down(" ")
     page.keyboard.up(" ")
-    page.wait_for_function(
-        "document.querySelector('#status').textContent.match(/: 1[3-9] |: [2-4]/)"
-    )
+    expect(page.locator("#status")).to_contain_text(re.compile(": (1[1-9]|[2-4][0-9]) characters"))
     page.wait_for_timeout(300)
     assert whole.startswith(text_of(page))
     page.locator("#continue").click()

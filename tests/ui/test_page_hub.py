@@ -203,7 +203,7 @@ def test_a_run_on_the_hub_is_followed_while_it_continues(page, hub, pushed):
 )
 def test_a_link_that_cannot_be_reproduced_shows_a_notice(browser, hub_app, hub, query, notice):
     with visitor(browser, hub_app, query) as page:
-        expect(page.locator("#hub-notice")).to_contain_text(notice, timeout=60_000)
+        expect(page.locator("#address-notice")).to_contain_text(notice, timeout=60_000)
 
 
 def test_generate_works_while_a_link_fetches_its_model(browser, hub_app, hub, other_weights):
