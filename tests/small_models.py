@@ -1,5 +1,6 @@
 """Small texts, models and runs that many tests share."""
 
+import copy
 import random
 
 import torch
@@ -80,3 +81,20 @@ def damage(directory, file, change):
     """Replace the bytes of a file by `change(bytes)`."""
     path = directory / file
     path.write_bytes(change(path.read_bytes()))
+
+
+def without_parts(model, parts):
+    """Return a copy of a GPT in which the weights that carry what the parts add are zero."""
+    model = copy.deepcopy(model)
+    for part in parts:
+        layer, _, name = part.partition(".")
+        block = model.blocks[int(layer)]
+        if name.startswith("head"):
+            size, head = block.mixer.head_size, int(name.removeprefix("head"))
+            block.mixer.proj.weight.data[:, head * size : (head + 1) * size] = 0
+        else:
+            outputs = {"conv": [block.mixer.proj], "mlp": [block.feed_forward.down]}
+            outputs[""] = outputs["conv"] + outputs["mlp"]
+            for p in [p for linear in outputs[name] for p in linear.parameters()]:
+                p.data.zero_()
+    return model
