@@ -12,12 +12,12 @@ def alternatives(logits, config, tokenizer, chosen, position):
 
     `logits`: those after a text, (V,). `position`: the number of ids before the character.
 
-    The value is plain JSON: {"uniform": the number in [0, 1) that drew it, "chosen": chosen,
-    "stages": [{"name", "chars", "kept", "removed", "entropy_bits"}, ...]}. The stages are "model",
-    "temperature", and "top_k", "top_p" and "min_p" if they are on. "chars" lists [character,
-    probability], the likeliest first, without those of probability 0; "kept" counts them;
-    "removed" is the probability that the stage took away. Laid out in the order of the vocabulary,
-    the last stage has `chosen` at `uniform`.
+    The value is plain JSON: {"position": position, "uniform": the number in [0, 1) that drew it,
+    "chosen": chosen, "stages": [{"name", "chars", "kept", "removed", "entropy_bits"}, ...]}. The
+    stages are "model", "temperature", and "top_k", "top_p" and "min_p" if they are on. "chars"
+    lists [character, probability], the likeliest first, without those of probability 0; "kept"
+    counts them; "removed" is the probability that the stage took away. Laid out in the order of the
+    vocabulary, the last stage has `chosen` at `uniform`.
     """
     filters = [name for name in ("top_k", "top_p", "min_p") if getattr(config, name)]
     settings, stages, before = {"temperature": 1.0}, [], None
@@ -27,7 +27,8 @@ def alternatives(logits, config, tokenizer, chosen, position):
         probabilities = distribution(logits[None], SampleConfig(**settings))[0]
         stages.append(stage(name, probabilities, before, tokenizer))
         before = probabilities
-    return {"uniform": uniform(config.seed, position), "chosen": chosen, "stages": stages}
+    drawn = {"position": position, "uniform": uniform(config.seed, position), "chosen": chosen}
+    return {**drawn, "stages": stages}
 
 
 def stage(name, probabilities, before, tokenizer):

@@ -44,16 +44,17 @@ def ablations(library, text, model):
 
 
 async def next_alternatives(library, text, model, config, client, off=""):
-    """Return the alternatives of the character after `text`, and its position there.
+    """Return the alternatives of the character after `text`: see inspection.alternatives.
 
-    The character is the one that a generation with this SampleConfig would begin with.
+    The character is the one that a generation with this SampleConfig would begin with. Its position
+    after an empty text is 1, since the start character precedes it.
     """
     request = TextRequest(text, model, config, off=off, keep_alternatives=True)
     async for progress in generate(library, request, client):
         last = progress
     if last.alternatives is None:
         raise CharlmError("the page ended this text before its first character; try again")
-    return {"position": last.prompt_length, **last.alternatives}
+    return last.alternatives
 
 
 def cleaned(library, text, model):
