@@ -61,5 +61,6 @@ def influence(conv, x):
     """
     T, gate = x.size(1), conv.gate_out(x)[:, -1]  # (1, C)
     lengths = torch.cat([conv.proj(tap[:, -1] * gate).norm()[None] for tap in conv.taps(x)])
-    shares = F.pad(lengths, (max(0, T - conv.size), 0))[-T:]
-    return shares / shares.sum()
+    # an untrained convolution adds nothing, in equal shares
+    lengths = lengths[-T:].clamp(min=torch.finfo(lengths.dtype).tiny)
+    return F.pad(lengths / lengths.sum(), (T - len(lengths), 0))

@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
-from small_models import make_model
+from small_models import make_model, without_parts
 
 from charlm.data.tokenizer import CharTokenizer
 from charlm.generation.stream import context_start
-from charlm.inspection.scores import TOP_CHARS, log_probabilities, score
+from charlm.inspection.scores import TOP_CHARS, entropy, log_probabilities, score
+from charlm.models.parts import parts_of
 
 V = 11
 MODELS = {name: make_model(name, V) for name in ("bigram", "lecture", "today")}
@@ -52,3 +53,48 @@ def test_a_score_lists_the_whole_vocabulary_if_it_is_small():
     (char,) = score(make_model("today", tokenizer.vocab_size), tokenizer, "a")["chars"]
     assert sorted(c for c, _ in char["top"]) == ["\n", "a", "b"]
     assert sum(p for _, p in char["top"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rank_and_entropy_are_those_of_the_models_own_probabilities(name):
+    """With all parts, and without each of them and a pair."""
+    model, tokenizer = MODELS[name], CharTokenizer.fit("\nabcdefghij")
+    parts, text = parts_of(model), "badgecafehidjig\n"  # as long as the context
+    ids = torch.tensor(tokenizer.encode(tokenizer.start_char + text))
+    for off in [(), *((part,) for part in parts), tuple(parts[1:3])]:
+        result = score(model, tokenizer, text, off)
+        with torch.no_grad():
+            p = without_parts(model, off)(ids[None, :-1])[0].double().softmax(-1)  # (T, V)
+        own = p.gather(1, ids[1:, None])  # (T, 1)
+        columns = {
+            "bits": -own[:, 0].log2(),
+            "rank": 1 + (p > own).sum(dim=1),
+            "entropy": -(p * p.log2()).sum(dim=1),
+        }
+        for column, expected in columns.items():
+            shown = [c[column] for c in result["chars"]]
+            assert shown == pytest.approx(expected.tolist(), abs=1e-3)
+        assert result["bits_per_char"] == pytest.approx(columns["bits"].mean().item(), abs=1e-3)
+        for char, row in zip(result["chars"], p, strict=True):
+            likeliest = row.topk(TOP_CHARS).values.tolist()
+            assert [q for _, q in char["top"]] == pytest.approx(likeliest, abs=1e-3)
+
+
+def test_parts_are_off_beyond_the_context_too():
+    model, tokenizer = MODELS["convolving"], CharTokenizer.fit("\nabcdefghij")
+    text, off = "a\nbadge" * 9, ("0.conv", "1.head1")
+    expected = score(without_parts(model, off), tokenizer, text)["chars"]
+    for char, own in zip(score(model, tokenizer, text, off)["chars"], expected, strict=True):
+        assert char["bits"] == pytest.approx(own["bits"], abs=1e-3)
+        assert char["entropy"] == pytest.approx(own["entropy"], abs=1e-3)
+
+
+def test_equal_characters_share_a_rank_and_impossible_ones_have_no_entropy():
+    tokenizer = CharTokenizer.fit("\nabc")
+    model = make_model("bigram", tokenizer.vocab_size)
+    with torch.no_grad():
+        model.table.weight[:] = torch.tensor([0.0, 0.0, 0.0, -math.inf])
+    chars = score(model, tokenizer, "ab")["chars"]
+    assert [c["rank"] for c in chars] == [1, 1]
+    assert [c["entropy"] for c in chars] == pytest.approx([math.log2(3)] * 2)
+    assert entropy(torch.tensor([[0.0, -math.inf]])).tolist() == [0]
