@@ -14,7 +14,6 @@ from small_models import describe, make_model
 
 from charlm.config import SampleConfig
 from charlm.data.tokenizer import CharTokenizer
-from charlm.generation import engine, warm_up
 from charlm.generation.sampling import cdf, distribution, sample_from_cdf
 from charlm.hub.follow import HubFollowers
 from charlm.inspection.alternatives import alternatives
@@ -113,19 +112,19 @@ def test_the_stages_are_the_steps_of_the_sampler(logits, config, position):
 MODELS = {"bigram": {}, "lecture": {}, "today": {}, "convolving": {"attention_every": 2}}
 
 
-@pytest.fixture
-def library(tokenizer, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def library(tokenizer, tmp_path_factory):
     """Models of every kind, whose context ends after 16 characters."""
-    monkeypatch.setattr(warm_up, "TEXTS", 0)
-    monkeypatch.setattr(engine, "IDLE_SECONDS", 0.1)
-    directory = tmp_path / "models"
-    directory.mkdir()
+    directory = tmp_path_factory.mktemp("models")
     for name, changes in MODELS.items():
         network = "today" if name == "convolving" else name
         make = network, tokenizer.vocab_size
         model = make_model(*make, **changes)
         create_run_directory(directory / name, describe(*make, **changes), model, tokenizer)
-    return Library(directory, HubFollowers(), Limits())
+    library = Library(directory, HubFollowers(), Limits())
+    for name in MODELS:
+        library.engine(name)[0]._warm_up = None  # it would slow other tests down
+    return library
 
 
 def random_case(rng, library, tokenizer):

@@ -15,12 +15,14 @@ from charlm.serving.inspection import ablations, attention_of, next_alternatives
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 
-PARTS = "0.conv, 0.mlp, 0, 1.head0, 1.head1, 1.mlp, 1"
+PARTS = "0.head0, 0.head1, 0.mlp, 0, 1.head0, 1.head1, 1.mlp, 1"
 
 
-@pytest.fixture(scope="module")
-def library(trained):
-    return Library(trained, HubFollowers(), Limits())
+@pytest.fixture
+def library(model_directory):
+    library = Library(model_directory.parent, HubFollowers(), Limits())
+    library.engine("small")[0]._warm_up = None  # it would slow other tests down
+    return library
 
 
 def alternatives_of(library, text, model, off=""):
@@ -30,58 +32,58 @@ def alternatives_of(library, text, model, off=""):
 @pytest.mark.parametrize("function", [score_text, attention_of, alternatives_of])
 def test_an_unknown_part_is_refused_with_those_that_exist(library, function):
     with pytest.raises(CharlmError) as error:
-        function(library, "KING", "small-gpt", "1.mlp, 0.head0")
-    assert str(error.value) == f"there is no part '0.head0'; there is: {PARTS}"
-    assert function(library, "KING", "small-gpt", "") == function(library, "KING", "small-gpt")
-    different = function(library, "KING", "small-gpt", " 1.mlp,0.conv ")
-    assert different != function(library, "KING", "small-gpt")
+        function(library, "KING", "small", "1.mlp, 0.conv")
+    assert str(error.value) == f"there is no part '0.conv'; there is: {PARTS}"
+    assert function(library, "KING", "small", "") == function(library, "KING", "small")
+    different = function(library, "KING", "small", " 1.mlp,0.head0 ")
+    assert different != function(library, "KING", "small")
 
 
 @pytest.mark.parametrize("function", [score_text, attention_of, ablations])
 @pytest.mark.parametrize("text", ["", "😀"])
 def test_a_text_without_known_characters_is_refused(library, function, text):
     with pytest.raises(CharlmError) as error:
-        function(library, text, "small-gpt")
+        function(library, text, "small")
     sentence = "the text has no character that this model knows; give it some"
     assert str(error.value) == sentence
 
 
 def test_alternatives_follow_an_empty_text_too(library):
     for text in ("", "😀"):
-        result = alternatives_of(library, text, "small-gpt")
-        assert result == alternatives_of(library, "\n", "small-gpt")  # the start character
+        result = alternatives_of(library, text, "small")
+        assert result == alternatives_of(library, "\n", "small")  # the start character
 
 
 @pytest.mark.parametrize("function", [score_text, attention_of, ablations, alternatives_of])
 def test_an_unknown_model_is_refused(library, function):
     with pytest.raises(CharlmError) as error:
         function(library, "KING", "nobody/nothing")
-    assert str(error.value) == "there is no model 'nobody/nothing'; there is: small-gpt"
+    assert str(error.value) == "there is no model 'nobody/nothing'; there is: small"
 
 
 def test_characters_that_the_model_does_not_know_are_left_out(library):
     for function in (score_text, attention_of, ablations, alternatives_of):
-        ask = partial(function, library, model="small-gpt")
+        ask = partial(function, library, model="small")
         assert ask(text="KI😀NG:\r\n") == ask(text="KING:\n")
 
 
 def test_a_text_over_the_limit_has_no_ablation(library, monkeypatch):
     monkeypatch.setattr(inspection, "MAX_ABLATION_CHARS", 1_050)
     with pytest.raises(CharlmError) as error:
-        ablations(library, "K" * 1_051, "small-gpt")
+        ablations(library, "K" * 1_051, "small")
     sentence = "the text has 1,051 characters; at most 1,050 are read without each part"
     assert str(error.value) == sentence
-    assert ablations(library, "K" * 1_050 + "😀", "small-gpt")["bits_per_char"] > 0
+    assert ablations(library, "K" * 1_050 + "😀", "small")["bits_per_char"] > 0
 
 
 def test_ablations_have_every_part_and_the_whole(library):
-    network, _ = library.get("small-gpt")
-    result = ablations(library, "KING:\nthe king", "small-gpt")
+    network, _ = library.get("small")
+    result = ablations(library, "KING:\nthe king", "small")
     assert list(result) == ["bits_per_char", "parts"]
-    whole = score_text(library, "KING:\nthe king", "small-gpt")["bits_per_char"]
+    whole = score_text(library, "KING:\nthe king", "small")["bits_per_char"]
     assert result["bits_per_char"] == pytest.approx(whole, abs=1e-4)
     assert [part["part"] for part in result["parts"]] == parts_of(network) == PARTS.split(", ")
     for part in result["parts"]:
-        without = score_text(library, "KING:\nthe king", "small-gpt", part["part"])
+        without = score_text(library, "KING:\nthe king", "small", part["part"])
         assert part["bits_per_char"] == pytest.approx(without["bits_per_char"], abs=1e-4)
     json.dumps(result, allow_nan=False)
