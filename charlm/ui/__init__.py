@@ -10,7 +10,7 @@ from charlm.serving.limits import Limits
 from charlm.serving.parameters import Text, endpoint_parameters, page_parameters
 from charlm.serving.run_monitor import RunMonitor
 from charlm.ui.api import add_endpoints
-from charlm.ui.events import GENERATE_EVENT, LETTER_EVENT, QUIET
+from charlm.ui.events import QUIET, TEXT_EVENTS
 from charlm.ui.launch import launch_arguments
 from charlm.ui.masthead import ANNOUNCEMENTS, masthead_html
 from charlm.ui.page import Page
@@ -75,7 +75,7 @@ def event_parameters(limits, default):
     of_page = parameters["generate"] | page_parameters(limits)
     del of_page["off"]
     of_page["request"] = Text("", MAX_JSON_CHARS)
-    return parameters | dict.fromkeys((GENERATE_EVENT, LETTER_EVENT), of_page)
+    return parameters | dict.fromkeys(TEXT_EVENTS, of_page)
 
 
 def connect_tabs(library, play_tab, watch_tab, controls, timer):

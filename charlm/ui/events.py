@@ -15,7 +15,8 @@ SLOW = QUIET | {"queue": True, "concurrency_limit": None}
 # most of an update's cost is postprocessing, which plain strings do not need
 FAST = {"postprocess": False, "show_progress": "hidden", "api_visibility": "private"}
 # the names that the page's config gives to the Play tab's events that generate
-GENERATE_EVENT, LETTER_EVENT = "generate_event", "letter_event"
+GENERATE_EVENT, LETTER_EVENT, LOOK_EVENT = "generate_event", "letter_event", "look_event"
+TEXT_EVENTS = (GENERATE_EVENT, LETTER_EVENT, LOOK_EVENT)
 
 
 async def until_done(task):

@@ -9,7 +9,7 @@ from charlm.serving.clients import client_of
 from charlm.serving.generate import generate
 from charlm.serving.inspection import score_text
 from charlm.ui.chances_html import chances_html
-from charlm.ui.events import FAST, LETTER_EVENT, QUIET, SLOW, visitor_errors
+from charlm.ui.events import FAST, LETTER_EVENT, LOOK_EVENT, QUIET, SLOW, visitor_errors
 from charlm.ui.play_html import progress_html
 from charlm.ui.shown_text import LETTER, LOOK, parse_request
 from charlm.ui.text_requests import ENDED_JS, requested_text, with_request
@@ -35,15 +35,15 @@ def connect_letters(library, controls, requests, outputs):
         _, shown = parse_request(inputs[-1], library.limits)
         return chances_html(last.alternatives, shown.text, shown.index, vocabulary)
 
-    options = {"queue": False, "api_name": LETTER_EVENT, **FAST}
+    options = {"trigger_mode": "multiple", "api_name": LETTER_EVENT, "queue": False, **FAST}
     added = controls.next_letter.click(
-        add_letter, inputs, outputs, js=with_request(LETTER), trigger_mode="multiple", **options
+        add_letter, inputs, outputs, js=with_request(LETTER), **options
     )
     added.then(None, None, None, js=ENDED_JS, **QUIET)
     selected = gr.Button(visible="hidden", elem_id="look")  # letters.js clicks it
     *_, chances = outputs
-    asked = {"js": with_request(LOOK), "trigger_mode": "always_last"}
-    selected.click(look, inputs, chances, **asked, **options)
+    options |= {"trigger_mode": "always_last", "api_name": LOOK_EVENT}
+    selected.click(look, inputs, chances, js=with_request(LOOK), **options)
 
 
 async def write_letter(library, client, inputs, stop_requested=lambda: False):
