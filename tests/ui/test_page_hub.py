@@ -192,7 +192,7 @@ def test_a_run_on_the_hub_is_followed_while_it_continues(page, hub, pushed):
     ("query", "notice"),
     [
         ("?model=hamlet", "there is no model 'hamlet'; there is: "),
-        ("?run=none", "run is 'none'; there is no such run here"),
+        ("?tab=watch&run=none", "run is 'none'; there is no such run here"),
         ("?seed=x", "seed is 'x'; it must be a whole number"),
         ("?temperature=9", "temperature is '9'; it must be a number from 0 to 2"),
         (
