@@ -136,7 +136,7 @@ def final_state(stream, tokenizer):
     """Return the fields of the last Progress of a stream that has ended."""
     stopped = not stream.complete
     timed_out, last = stream.timed_out and stopped, None
-    if stream.logits:
+    if stream.logits and stream.complete:
         chosen, position = tokenizer.decode(stream.ids[-1:]), len(stream.ids) - 1
         last = alternatives(stream.logits[-1], stream.config, tokenizer, chosen, position)
     return {"done": True, "stopped": stopped, "timed_out": timed_out, "alternatives": last}

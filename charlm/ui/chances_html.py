@@ -56,7 +56,7 @@ def row_html(char, raw, stages, drawn, actual):
     if not p:
         kept = (stage["name"] for stage in stages if char not in dict(stage["chars"]))
         notes.append(f"removed by {FILTERS[next(kept)]}" if raw else "impossible")
-    before = f" (was {percent(raw)})" if abs(raw - p) >= 0.0005 else ""
+    before = f" <small>(was {percent(raw)})</small>" if abs(raw - p) >= 0.0005 else ""
     return (
         f'<li class="{" ".join(classes)}"><button data-char="{escape(char)}"'
         f' aria-label="Go on with {name(char)}">{name(char)}</button>'

@@ -33,7 +33,7 @@ def test_removed_letters_stay_with_their_former_chance():
     html = chances("a", 0, drawn="\n", top_k=2)
     assert "The chances of the first letter" in html
     assert html.count('class="removed"') == html.count("removed by top-k") == 4
-    assert "0 % (was" in html
+    assert "0 % <small>(was" in html
     assert "in the text" in html
     assert html.count("<span", html.index('class="strip"')) == 2
 
