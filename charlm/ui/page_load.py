@@ -65,8 +65,8 @@ async def page_updates(library, client, query, typed, default, problems):
     """
     pools = library.pools
     current = await pools.loading.run(client, library.default)
-    link, more_problems = link_from_query(query, current, library.limits)
-    problems = [*problems, *more_problems]
+    link, others = link_from_query(query, current, library.limits)
+    problems = [*problems, *others]
     *values, model = typed_fields(typed, library.limits) or [None]
     model = model if model in library.names() else None
     values = values or (link and [link.prompt, *link.settings]) or ()
@@ -87,23 +87,28 @@ async def page_updates(library, client, query, typed, default, problems):
     yield await with_notices()
     if not link:
         return
-    known = link.model in library.names()
+    try:
+        async for name, notice in linked_model(library, client, link):
+            if not name:
+                yield await with_notices(notice, f"Fetching {link.model}")
+    except CharlmError as error:
+        problems.append(f"In this address, {error}.")
+    else:
+        updates |= await choose(model or name, value=model or name)
+        updates |= {"request": link_request(replace(link, model=name)), "has_link": True}
+        problems.append(notice)
+    yield await with_notices()
+
+
+async def linked_model(library, client, link):
+    """Yield ("", progress) while a Link's model is fetched, then what find_linked_model returns."""
+    known, pools = link.model in library.names(), library.pools
     pool = pools.loading if known else pools.fetching
     finding = asyncio.ensure_future(pool.run(client, find_linked_model, library, link))
     async for _ in until_done(finding):
         if not known:
-            sentence = fetching(link.model, library.followers)
-            yield await with_notices(sentence, f"Fetching {link.model}")
-    try:
-        name, notice = finding.result()
-    except CharlmError as error:
-        problems.append(f"In this address, {error}.")
-        yield await with_notices()
-        return
-    updates |= await choose(model or name, value=model or name)
-    updates |= {"request": link_request(replace(link, model=name)), "has_link": True}
-    problems.append(notice)
-    yield await with_notices()
+            yield "", fetching(link.model, library.followers)
+    yield finding.result()
 
 
 def typed_fields(text, limits):

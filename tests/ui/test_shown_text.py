@@ -110,7 +110,7 @@ def test_invalid_parts_of_an_address_are_named_and_the_rest_applies():
     assert found == Link("KING:", "gpt", "", (500, 0.8, 4, 0.0, 0.0, -1), 10)
     assert problems == [
         "In this address, temperature is '9'; it must be a number from 0 to 2.",
-        "In this address, seed is 'x'; it must be a whole number of -1 or more.",
+        f"In this address, seed is 'x'; it must be a whole number from -1 to {2**63 - 1:,}.",
     ]
     assert link_from_query({"tab": "watch"}, "gpt", LIMITS) == (None, [])
 
