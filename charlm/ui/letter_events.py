@@ -4,7 +4,6 @@ import json
 
 import gradio as gr
 
-from charlm.errors import CharlmError
 from charlm.serving.clients import client_of
 from charlm.serving.generate import generate
 from charlm.serving.inspection import score_text
@@ -25,14 +24,14 @@ def connect_letters(library, controls, requests, outputs):
     async def add_letter(request: gr.Request, *inputs):
         stop = requests.in_flight.begin(request.session_hash)
         try:
-            last = await write_letter(library, client_of(request), inputs, stop.is_set)
+            last = await write_letter(library, client_of(request), LETTER, inputs, stop.is_set)
             return [gr.skip()] * len(outputs) if stop.is_set() else progress_html(*last)
         finally:
             requests.in_flight.end(request.session_hash, stop)
 
     async def look(request: gr.Request, *inputs):
-        last, _, vocabulary = await write_letter(library, client_of(request), inputs)
-        _, shown = parse_request(inputs[-1], library.limits)
+        last, _, vocabulary = await write_letter(library, client_of(request), LOOK, inputs)
+        _, shown = parse_request(inputs[-1], library.limits, [LOOK])
         return chances_html(last.alternatives, shown.text, shown.index, vocabulary)
 
     options = {"trigger_mode": "multiple", "api_name": LETTER_EVENT, "queue": False, **FAST}
@@ -46,10 +45,10 @@ def connect_letters(library, controls, requests, outputs):
     selected.click(look, inputs, chances, js=with_request(LOOK), **options)
 
 
-async def write_letter(library, client, inputs, stop_requested=lambda: False):
+async def write_letter(library, client, action, inputs, stop_requested=lambda: False):
     """Return the last Progress of a text of one letter, its Link, and the model's vocabulary."""
     with visitor_errors():
-        link, text_request = await requested_text(library, client, *inputs)
+        link, text_request = await requested_text(library, client, [action], *inputs)
         async for progress in generate(library, text_request, client, stop_requested):
             last = progress
         _, tokenizer = await library.pools.loading.run(client, library.get, link.model)
@@ -61,9 +60,7 @@ def connect_surprise(library, controls, requests):
 
     async def measure(request: gr.Request, text):
         with visitor_errors():
-            _, shown = parse_request(text, library.limits)
-            if not shown:
-                raise CharlmError("there is no text yet; generate one")
+            _, shown = parse_request(text, library.limits, [LOOK])
             pool, client = library.pools.scoring, client_of(request)
             scores = await pool.run(client, score_text, library, shown.text, shown.link.model)
         return json.dumps([round(char["bits"], 1) for char in scores["chars"]])

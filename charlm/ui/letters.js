@@ -1,5 +1,5 @@
-// Letters of a finished text: select one by mouse, finger or arrow keys to see the chances it had, and
-// let the text go on with another one.
+// Letters of a finished text: select one by mouse, finger or arrow keys to see the chances it had,
+// and let the text go on with another one.
 (() => {
   const find = (id) => document.getElementById(id);
   const article = () => find("text")?.querySelector("[data-shown]:not(.generating)");
@@ -10,7 +10,9 @@
   // The text nodes of a line, with the offset in the line at which each begins.
   function* nodesOf(line) {
     const walker = document.createTreeWalker(lines()[line], NodeFilter.SHOW_TEXT);
-    for (let start = 0, node; (node = walker.nextNode()); start += node.length) yield { node, start };
+    for (let start = 0, node; (node = walker.nextNode()); start += node.length) {
+      yield { node, start };
+    }
   }
 
   function rangeOf({ line, offset }) {
@@ -152,6 +154,6 @@
     article().title = value == null ? "" : `${value.toFixed(1)} bits`;
   });
 
-  const paintSurprise = () => paint(JSON.parse(document.querySelector("#bits textarea, #bits input").value));
+  const paintSurprise = () => paint(JSON.parse(find("bits").querySelector("textarea, input").value));
   window.charlm = { ...window.charlm, selectedLetter, deselect, paintSurprise, repaint };
 })();

@@ -20,7 +20,7 @@ from charlm.ui.play_html import (
     progress_html,
 )
 from charlm.ui.readers import read_updates
-from charlm.ui.shown_text import ADDRESS, BRANCH, CONTINUE, MAX_JSON_CHARS
+from charlm.ui.shown_text import ADDRESS, BRANCH, CONTINUE, MAX_JSON_CHARS, TEXT_ACTIONS
 from charlm.ui.text_requests import ENDED_JS, InFlight, Requests, requested_text
 
 
@@ -64,7 +64,7 @@ def connect_generation(library, controls, requests, outputs, readers):
             client, model = client_of(request), inputs[1]
             if not library.is_loaded(model):
                 yield [gr.skip(), loading_html(model), "", gr.skip()]
-            link, text_request = await requested_text(library, client, *inputs)
+            link, text_request = await requested_text(library, client, TEXT_ACTIONS, *inputs)
             updates = generate(library, text_request, client, stop.is_set)
             async with aclosing(updates):
                 async for progress in read_updates(updates, readers, session):

@@ -19,7 +19,7 @@ MAX_JSON_CHARS = 6 * 2 * MAX_TEXT_CHARS  # the text and its prompt, each charact
 GENERATE, CONTINUE, LETTER, LINK = "generate", "continue", "letter", "link"
 LOOK, BRANCH = "look", "branch"  # at a letter's chances; off with another letter
 ADDRESS = "address"  # as LINK, of the address
-ACTIONS = (GENERATE, CONTINUE, LETTER, LINK, LOOK, BRANCH, ADDRESS)
+TEXT_ACTIONS = (GENERATE, CONTINUE, LINK, BRANCH, ADDRESS)  # which request many letters
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ def link_request(link):
     return json.dumps({"action": LINK, "text": link.prompt, "written": link.written, **parts})
 
 
-def parse_request(text, limits):
+def parse_request(text, limits, allowed):
     """Return (action, Shown) of a request that the browser sent; the Shown is None without a text.
 
-    Raises CharlmError if it is not one.
+    Raises CharlmError if it is not one of an `allowed` action.
     """
     try:
         parts = json.loads(text or "{}")
@@ -63,11 +63,11 @@ def parse_request(text, limits):
     if not isinstance(parts, dict):
         raise CharlmError("this is not a request of the page; reload it")
     action = parts.get("action", GENERATE)
-    if action not in ACTIONS:
-        raise CharlmError(f"action must be one of {', '.join(ACTIONS)}")
+    if action not in allowed:
+        raise CharlmError(f"action must be one of {', '.join(allowed)}")
     if action == ADDRESS:
         return LINK, shown_in(parts.get("query"), limits)
-    if parts.get("model") is None or action == GENERATE:
+    if action == GENERATE or (parts.get("model") is None and action in (CONTINUE, LETTER)):
         return action, None
     long = Text("", MAX_TEXT_CHARS)
     checks = {"prompt": long, "model": Text("", MAX_NAME_CHARS), **link_parameters(limits)}

@@ -72,10 +72,13 @@ def with_request(action):
     return f"(...inputs) => [...inputs.slice(0, -1), window.charlm.request({action!r})]"
 
 
-async def requested_text(library, client, prompt, model, *others):
-    """Return the Link and the TextRequest of an event's inputs. Raises CharlmError."""
+async def requested_text(library, client, allowed, prompt, model, *others):
+    """Return the Link and the TextRequest of an event's inputs, which request an `allowed` action.
+
+    Raises CharlmError.
+    """
     *settings, request = others
-    action, shown = parse_request(request, library.limits)
+    action, shown = parse_request(request, library.limits, allowed)
     model = shown.link.model if action in (LINK, LOOK, BRANCH) else model
     revision = await library.pools.loading.run(client, library.revision, model)
     return next_text(action, Link(prompt, model, revision, tuple(settings)), shown)

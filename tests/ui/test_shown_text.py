@@ -10,11 +10,14 @@ from charlm.errors import CharlmError
 from charlm.serving.limits import Limits
 from charlm.ui.link import Link, link_from_query
 from charlm.ui.shown_text import (
+    BRANCH,
     CONTINUE,
     GENERATE,
     LETTER,
     LINK,
+    LOOK,
     MAX_TEXT_CHARS,
+    TEXT_ACTIONS,
     Shown,
     link_request,
     next_text,
@@ -23,6 +26,7 @@ from charlm.ui.shown_text import (
 )
 
 LIMITS = Limits()
+ALL = (*TEXT_ACTIONS, LETTER, LOOK)
 SETTINGS = (300, 0.8, 0, 0.0, 0.0)
 
 
@@ -33,7 +37,7 @@ def link(prompt="KING:", seed=5, settings=SETTINGS, **changes):
 def sent(action, link, text, prompt_length):
     """Return what the browser sends back, parsed."""
     parts = json.loads(shown_json(link, prompt_length))
-    return parse_request(json.dumps({"action": action, "text": text, **parts}), LIMITS)
+    return parse_request(json.dumps({"action": action, "text": text, **parts}), LIMITS, ALL)
 
 
 SHOWN = Shown(link(), "KING:\nHo", 5)
@@ -42,8 +46,8 @@ SHOWN = Shown(link(), "KING:\nHo", 5)
 def test_the_browser_sends_back_the_text_that_it_shows():
     assert sent(CONTINUE, link(), "KING:\nHo", 5) == (CONTINUE, SHOWN)
     assert SHOWN.written == "\nHo"
-    assert parse_request("", LIMITS) == (GENERATE, None)
-    assert parse_request('{"action": "letter"}', LIMITS) == (LETTER, None)
+    assert parse_request("", LIMITS, ALL) == (GENERATE, None)
+    assert parse_request('{"action": "letter"}', LIMITS, ALL) == (LETTER, None)
 
 
 @pytest.mark.parametrize("action", [CONTINUE, LETTER])
@@ -97,7 +101,7 @@ def test_a_link_shows_as_many_characters_as_were_written():
     params = dict(pair.split("=") for pair in written.query()[1:].split("&"))
     assert params["written"] == "320"
     assert "written" not in link().with_written(300).query()
-    action, shown = parse_request(link_request(written), LIMITS)
+    action, shown = parse_request(link_request(written), LIMITS, ALL)
     new, request = next_text(action, Link("typed since", "gpt", "r2", (*SETTINGS, -1)), shown)
     assert action == LINK
     assert (request.prompt, request.config.max_new_chars, request.config.seed) == ("KING:", 320, 5)
@@ -121,25 +125,62 @@ HOSTILE = ["[]", "1", "{", '{"action": "drop"}', "[" * 100_000, '{"a":' * 50_000
 @pytest.mark.parametrize("text", HOSTILE)
 def test_other_requests_are_refused(text):
     with pytest.raises(CharlmError, match=r"not a request of the page|action must be one of"):
-        parse_request(text, LIMITS)
+        parse_request(text, LIMITS, ALL)
 
 
 json_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 
 
-@given(st.sampled_from(sorted(json.loads(link_request(link())))), json_values | st.just([{}]))
-def test_every_part_of_a_request_is_checked(name, value):
-    parts = json.loads(link_request(link())) | {name: value}
+names = [*sorted(json.loads(link_request(link()))), "index", "char", "query"]
+
+
+@given(st.sampled_from(names), json_values | st.just([{}]), st.sampled_from(ALL))
+def test_every_part_of_a_request_is_checked(name, value, action):
+    parts = json.loads(link_request(link())) | {"action": action, name: value}
     try:
-        action, shown = parse_request(json.dumps(parts), LIMITS)
+        action, shown = parse_request(json.dumps(parts), LIMITS, ALL)
     except CharlmError:
         return
-    if shown:
-        _, request = next_text(action, link(), shown)
-        assert isinstance(request.prompt, str)
-        assert 1 <= request.config.max_new_chars <= LIMITS.max_new_chars
+    _, request = next_text(action, link(), shown)
+    assert isinstance(request.prompt, str)
+    assert 1 <= request.config.max_new_chars <= LIMITS.max_new_chars
 
 
 def test_a_text_beyond_the_limit_is_not_continued():
     with pytest.raises(CharlmError, match="at most 20,000"):
         sent(CONTINUE, link(), "x" * (MAX_TEXT_CHARS + 1), 5)
+
+
+def test_an_event_takes_only_its_own_actions():
+    for allowed in ([LOOK], [LETTER]):
+        with pytest.raises(CharlmError, match="action must be one of"):
+            parse_request('{"action": "generate"}', LIMITS, allowed)
+
+
+def test_a_selected_letter_is_written_once_more_with_what_was_before_it():
+    for index, prompt, written in (
+        (6, "KING:", "\n"),
+        (5, "KING:", ""),
+        (2, "KI", ""),
+        (0, "", ""),
+    ):
+        shown = Shown(link(), SHOWN.text, SHOWN.prompt_length, index)
+        same, request = next_text(LOOK, link(seed=9), shown)
+        assert same == link()
+        assert (request.prompt, request.written, request.config.seed) == (prompt, written, 5)
+        assert request.config.max_new_chars == 1 and request.keep_alternatives
+
+
+def test_a_branch_has_the_other_letter_and_the_same_seed():
+    shown = Shown(link(), SHOWN.text, SHOWN.prompt_length, 6, "e")
+    new, request = next_text(BRANCH, link(seed=9), shown)
+    assert new == link(prompt="KING:\ne")
+    assert (request.prompt, request.config.max_new_chars) == ("KING:\ne", 300)
+
+
+def test_an_address_is_shown_again():
+    parts = {"action": "address", "query": link().with_written(320).query()}
+    action, shown = parse_request(json.dumps(parts), LIMITS, TEXT_ACTIONS)
+    assert (action, shown.link) == (LINK, link().with_written(320))
+    with pytest.raises(CharlmError, match="holds no text"):
+        parse_request('{"action": "address", "query": "?tab=watch"}', LIMITS, TEXT_ACTIONS)
