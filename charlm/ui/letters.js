@@ -154,6 +154,7 @@
     article().title = value == null ? "" : `${value.toFixed(1)} bits`;
   });
 
-  const paintSurprise = () => paint(JSON.parse(find("bits").querySelector("textarea, input").value));
+  const field = () => find("bits").querySelector("textarea, input");
+  const paintSurprise = () => paint(JSON.parse(field().value));
   window.charlm = { ...window.charlm, selectedLetter, deselect, paintSurprise, repaint };
 })();
