@@ -118,7 +118,7 @@ class GPTDecoder:
     def step(self, first, ids, starts, on=None):
         S, n = len(ids), len(ids[0])
         R = S * n
-        on = on and on.repeated(n)
+        on = on and on.repeated(n).to(self.mask.device)
         x, rows, angles = self._embed(first, ids, starts)  # (R', C), padded: R' >= R
         for i, layer in enumerate(self.layers):
             y = self._product(self.normalise(x), layer.in_proj)[:R]

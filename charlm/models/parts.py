@@ -29,6 +29,10 @@ class Switches(NamedTuple):
     mixer: torch.Tensor  # (B, n_layer) bool: attention or convolution
     feed_forward: torch.Tensor  # (B, n_layer) bool
 
+    def to(self, device):
+        """Return Switches on a device."""
+        return Switches(*(part.to(device) for part in self))
+
     def repeated(self, n):
         """Return Switches with each row n times."""
         return Switches(*(part.repeat_interleave(n, dim=0) for part in self))
@@ -85,7 +89,7 @@ def with_switches(model, on):
     """Return a GPT with the weights of `model` that computes B rows with their Switches."""
     # other threads use the model, so the hooks are on a copy, which shares its tensors
     shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    model = copy.deepcopy(model, shared)
+    model, on = copy.deepcopy(model, shared), on.to(model.mask.device)
     for layer, block in enumerate(model.blocks):
         channels = on.channels[:, layer, None]  # (B, 1, C)
         block.mixer.proj.register_forward_pre_hook(lambda _, x, c=channels: (x[0] * c,))
