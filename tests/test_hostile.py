@@ -35,9 +35,11 @@ def calls(info, rng):
         usual = [VALUES.get(endpoint, {}).get(n, "x") for n in range(len(names))]
         for (n, name), bad in itertools.product(enumerate(names), BAD_VALUES):
             yield endpoint, name, [*usual[:n], bad, *usual[n + 1 :]]
-        for _ in range(PAIRS // len(info) if names else 0):
+        # a good name, with an empty text, would start a run
+        others = [n for n in range(len(names)) if (endpoint, names[n]) != ("/start_run", "name")]
+        for _ in range(PAIRS // len(info)):
             changed = [*usual]
-            for n in rng.sample(range(len(names)), min(2, len(names))):
+            for n in rng.sample(others, min(2, len(others))):
                 changed[n] = rng.choice(BAD_VALUES)
             yield endpoint, "", changed
 

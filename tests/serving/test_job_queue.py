@@ -637,6 +637,7 @@ def test_resuming_counts_among_a_browser_s_waiting_runs(queue):
     wait_for_step(queue, name, 50)
     assert queue.stop(name, by=ann) == "stopped"
     queue.trainers.children[name].wait()
+    wait_until(lambda: queue._worker is None)
     queue.start_worker = lambda: None  # nothing is launched
     for _ in range(2):
         queue.start(**QUICK, by=ann)
