@@ -6,23 +6,44 @@
   const nameOf = (tab) => tab.textContent.trim().toLowerCase();
   const openTab = () => new URL(location).searchParams.get("tab") ?? "play";
 
+  // Browsers refuse to change the address more than some times a second, as letter by letter.
+  const INTERVAL = 500; // milliseconds between two changes
+  let pending = null; // the address that is set next
+  let timer = null;
+  let changed = -INTERVAL;
+  const current = () => new URL(pending ?? location);
+
   function show(address, push = false) {
-    if (address.href === location.href) return;
-    history[push ? "pushState" : "replaceState"](history.state, "", address);
+    if (address.href === current().href) return;
+    if (push) setAddress(); // of the entry before
+    pending = address;
+    clearTimeout(timer);
+    const wait = push ? 0 : changed + INTERVAL - performance.now();
+    if (wait > 0) timer = setTimeout(() => setAddress(), wait);
+    else setAddress(push);
+  }
+
+  function setAddress(push = false) {
+    if (!pending) return;
+    history[push ? "pushState" : "replaceState"](history.state, "", pending);
+    changed = performance.now();
+    pending = null;
     if (fields) saveFields(fields);
   }
+  addEventListener("pagehide", () => setAddress());
 
   // Another tab is another entry of the history.
   document.addEventListener("click", (event) => {
     const tab = event.target.closest('button[role="tab"], #write');
     if (!tab) return;
-    const address = new URL(location);
+    const address = current();
     const name = tab.id === "write" ? "play" : nameOf(tab);
     if (name === "play") address.searchParams.delete("tab");
     else address.searchParams.set("tab", name);
     show(address, true);
   });
   addEventListener("popstate", () => {
+    pending = null;
     if (fields) saveFields(fields);
     [...tabs()].find((tab) => nameOf(tab) === openTab())?.click();
     if (textIn(new URL(location)) !== shownText) document.getElementById("reopen").click();
@@ -39,7 +60,7 @@
   // is written, that of the whole text. A text that goes on with another letter is another entry
   // of the history, so Back undoes it.
   function showText(isBranch) {
-    const address = new URL(location);
+    const address = current();
     LINK.forEach((name) => address.searchParams.delete(name));
     const link = document.getElementById("link");
     const text = document.querySelector("#text .generating")?.dataset.shown ?? "{}";
@@ -48,11 +69,11 @@
       if (LINK.includes(name) && text.length < MAX_LENGTH) address.searchParams.set(name, value);
     }
     shownText = textIn(address);
-    show(address, isBranch && address.href !== location.href);
+    show(address, isBranch);
   }
 
   function showRun(run) {
-    const address = new URL(location);
+    const address = current();
     if (!run || openTab() !== "watch" || address.searchParams.get("run") === run) return;
     address.searchParams.set("run", run);
     show(address);

@@ -103,6 +103,7 @@ def test_the_address_holds_the_text_and_the_tab_and_a_reload_what_was_typed(page
     page.locator("#next-letter").click()
     expect_characters(page, 61)
     text = text_of(page)
+    expect(page).to_have_url(re.compile("written=61"))
     for part in ("prompt=KING%3A", "model=small-gpt", "seed=5", "written=61", "max_new_chars=60"):
         assert part in page.url
     play = page.url

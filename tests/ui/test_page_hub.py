@@ -103,7 +103,8 @@ def test_the_app_starts_with_its_hub_model_and_updates_it(page, hub, other_weigh
     while second[:7] not in page.locator("#model-summary").inner_text():
         assert time.monotonic() < deadline
         page.reload()
-        page.wait_for_timeout(2000)
+        expect(page.locator("#model-summary")).to_be_visible()
+        page.wait_for_timeout(1000)
     assert generate_short(page) != link
     assert text_of(page) != old
     page.goto(link)  # the link keeps its revision
