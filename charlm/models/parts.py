@@ -21,7 +21,7 @@ class PartError(CharlmError):
 
 
 class Switches(NamedTuple):
-    """What is on, for each row and block."""
+    """The parts that are on, for each row and block."""
 
     channels: (
         torch.Tensor

@@ -1,5 +1,5 @@
 // The page's address and the browser's history. The address names the tab, the text and the run;
-// what was typed since is kept in the browser's tab, and comes back when the page is loaded again.
+// the browser's tab keeps newer input, which is restored when the page is loaded again.
 (() => {
   const FIELDS = "charlm-fields";
   const tabs = () => document.querySelectorAll('button[role="tab"]');

@@ -112,9 +112,8 @@
     event.preventDefault();
     navigator.clipboard.writeText(link.href).then(
       () => {
-        const label = link.textContent;
         link.textContent = "link copied";
-        setTimeout(() => (link.textContent = label), 2000);
+        setTimeout(() => (link.textContent = "link to this"), 2000);
       },
       () => (location.href = link.href),
     );

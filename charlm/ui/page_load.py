@@ -1,4 +1,4 @@
-"""The page's load events: open what the address names, and fill in what was typed before."""
+"""The page's load events: they show what the address names, and restore the visitor's input."""
 
 import asyncio
 import json

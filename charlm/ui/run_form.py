@@ -113,7 +113,7 @@ def build_number(option, limits):
 def connect_choices(limits, preset, source, own_text, notice, numbers):
     """Fill in the options of the chosen preset; show the fields for one's own text if chosen.
 
-    Both happen in the browser: a late answer of the server would overwrite what was typed since.
+    Both happen in the browser: a late answer of the server would overwrite newer input.
     """
     answers = {name: [preset_html(name), *option_updates(name, limits)] for name in PRESETS}
     fill_in = f"(preset) => ({json.dumps(answers)})[preset]"

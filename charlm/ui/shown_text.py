@@ -27,14 +27,14 @@ class Shown:
     """A text that was written on the page."""
 
     link: Link  # to it
-    text: str  # the prompt and what was written after it
+    text: str  # the prompt and the characters generated after it
     prompt_length: int  # characters of `text`
     index: int = 0  # of the letter that is selected, for LOOK and BRANCH
     char: str = ""  # in its place, for BRANCH
 
     @property
     def written(self):
-        """What was written after the prompt."""
+        """The characters generated after the prompt."""
         return self.text[self.prompt_length :]
 
 

@@ -45,7 +45,7 @@ class Requests:
     """
 
     count: gr.Number  # not a gr.State: the browser learns of its changes from queued events only
-    request: gr.Textbox  # what is requested, see `shown_text`
+    request: gr.Textbox  # the request as JSON, see `shown_text`
     in_flight: InFlight
 
     def event(self, action=GENERATE, prepared=None):

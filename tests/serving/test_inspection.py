@@ -1,4 +1,4 @@
-"""Requests to look inside a model: what is refused, and what is read of a text."""
+"""Requests to look inside a model, valid and refused."""
 
 import asyncio
 import json

@@ -256,7 +256,7 @@ def assert_that_borders_are_visible(page, count):
         assert len(fields) >= count
         for name, width, border, fill, behind in fields:
             assert width == "1px", name
-            # the pill of what is chosen is filled
+            # a chosen pill is filled
             assert max(contrast(border, behind), contrast(fill, behind) or 0) >= 3, name
 
 

@@ -191,7 +191,7 @@ def component(client, elem_id):
     return next(part["id"] for part in parts if part["props"].get("elem_id") == elem_id)
 
 
-def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_app):
+def start_a_run_without_moving_the_page(page):
     page.evaluate(RECORD_ANNOUNCEMENTS)
     fill_in_form(page, name="mine")
     page.evaluate(RECORD_LAYOUT_SHIFTS)
@@ -202,6 +202,9 @@ def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_
     expect(page.locator("#curve .dot")).not_to_have_count(0)
     assert layout_shift(page) < MAX_LAYOUT_SHIFT
     assert frame_of(page) == before
+
+
+def check_that_the_shown_run_advances(page):
     first = wait_beyond(page, 100)
     drawn = page.locator("#curve .plot path.train").get_attribute("d")
     dots = page.locator("#curve .dot").count()
@@ -212,10 +215,10 @@ def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_
     expect(page.locator("#curve .plot path.train")).not_to_have_attribute("d", drawn)
     expect(page.locator("#sample h3")).not_to_have_text(sample)
     expect(head(page)).to_contain_text(re.compile(r"left · [\d,]+ characters a second · learning"))
-    page.reload()
-    expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
-    before = step_of(page)
-    wait_beyond(page, before)
+
+
+def pause_resume_and_stop(page):
+    """Return the step at which the run was stopped."""
     page.locator("#pause").click()
     expect(head(page)).to_contain_text("mine is paused")
     page.evaluate(RECORD_ANNOUNCEMENTS)
@@ -231,15 +234,10 @@ def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_
     assert announced(page, "mine is learning") == 1  # and no figures
     assert announced(page, "mine was stopped: validation loss ") == 1
     assert len(page.evaluate("window.announced")) == 2
-    page.locator("#resume").click()
-    expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
-    wait_beyond(page, stopped)
-    page.locator("#stop").click()
-    expect(head(page)).to_contain_text("mine was stopped", timeout=60_000)
-    page.get_by_role("tab", name="Play").click()
-    expect(page.locator("#model label").filter(has_text="mine")).to_be_visible()
-    page.get_by_role("tab", name="Watch").click()
-    choose(page, "runs", "mine")
+    return stopped
+
+
+def delete_after_asking(page):
     page.locator("#delete").click()
     expect(page.locator("#ask-delete")).to_contain_text("Delete mine, its model and its history")
     expect(page.locator("#delete-no")).to_be_focused()
@@ -250,6 +248,26 @@ def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_
     page.locator("#delete-yes").click()
     expect(head(page)).to_contain_text("small-gpt has finished")
     expect(page.locator("#runs label")).to_have_count(1)
+
+
+def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_app):
+    start_a_run_without_moving_the_page(page)
+    check_that_the_shown_run_advances(page)
+    page.reload()
+    expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
+    before = step_of(page)
+    wait_beyond(page, before)
+    stopped = pause_resume_and_stop(page)
+    page.locator("#resume").click()
+    expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
+    wait_beyond(page, stopped)
+    page.locator("#stop").click()
+    expect(head(page)).to_contain_text("mine was stopped", timeout=60_000)
+    page.get_by_role("tab", name="Play").click()
+    expect(page.locator("#model label").filter(has_text="mine")).to_be_visible()
+    page.get_by_role("tab", name="Watch").click()
+    choose(page, "runs", "mine")
+    delete_after_asking(page)
     assert watch_app.log.read_text().count("Traceback") == 0
 
 
