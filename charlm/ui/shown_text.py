@@ -56,6 +56,22 @@ def parse_request(text, limits, allowed):
 
     Raises CharlmError if it is not one of an `allowed` action.
     """
+    action, parts = request_parts(text, allowed)
+    if action == ADDRESS:
+        return LINK, shown_in(parts.get("query"), limits)
+    if action == GENERATE or (parts.get("model") is None and action in (CONTINUE, LETTER)):
+        return action, None
+    shown = shown_of(parts, limits)
+    if action in (LOOK, BRANCH) and shown.index >= len(shown.text):
+        raise CharlmError(f"index is {shown.index}; the text has {len(shown.text)} characters")
+    return action, shown
+
+
+def request_parts(text, allowed):
+    """Return (action, the JSON object) of a request, whose other values are not checked.
+
+    Raises CharlmError if it is not one of an `allowed` action.
+    """
     try:
         parts = json.loads(text or "{}")
     except (ValueError, RecursionError):
@@ -65,22 +81,19 @@ def parse_request(text, limits, allowed):
     action = parts.get("action", GENERATE)
     if action not in allowed:
         raise CharlmError(f"action must be one of {', '.join(allowed)}")
-    if action == ADDRESS:
-        return LINK, shown_in(parts.get("query"), limits)
-    if action == GENERATE or (parts.get("model") is None and action in (CONTINUE, LETTER)):
-        return action, None
-    long = Text("", MAX_TEXT_CHARS)
+    return action, parts
+
+
+def shown_of(parts, limits):
+    """Return the Shown that a request describes. Raises CharlmError."""
+    long, index = Text("", MAX_TEXT_CHARS), Integer(0, 0, MAX_TEXT_CHARS)
     checks = {"prompt": long, "model": Text("", MAX_NAME_CHARS), **link_parameters(limits)}
-    index = Integer(0, 0, MAX_TEXT_CHARS)
     checks |= {"text": long, "prompt_length": index, "index": index, "char": Text("", 1)}
     values = {name: check.check(name, parts.get(name)) for name, check in checks.items()}
     settings = tuple(values[name] for name in SETTINGS)
     link = Link(values["prompt"], values["model"], values["revision"], settings, values["written"])
     others = (values[name] for name in ("text", "prompt_length", "index", "char"))
-    shown = Shown(link, *others)
-    if action in (LOOK, BRANCH) and shown.index >= len(shown.text):
-        raise CharlmError(f"index is {shown.index}; the text has {len(shown.text)} characters")
-    return action, shown
+    return Shown(link, *others)
 
 
 def shown_in(query, limits):
