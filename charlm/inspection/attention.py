@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from charlm.generation.stream import context_start
 from charlm.inspection.scores import top_chars
-from charlm.models.parts import switches, with_switches
+from charlm.models.parts import without
 
 
 @torch.inference_mode()
@@ -35,7 +35,7 @@ def attention(model, tokenizer, text, off=()):
 
 def look_inside(model, ids, off):
     """Return the layers as in `attention`, and the logits (n_layer + 1, V) of the lens."""
-    model = with_switches(model, switches(model.config, [off]))
+    model = without(model, [off])
     mixed, stream = [], []  # the arguments of each attention or convolution; x after each block
     for block in model.blocks:
         block.mixer.register_forward_pre_hook(lambda _, args: mixed.append(args))

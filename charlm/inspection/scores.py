@@ -5,7 +5,7 @@ import math
 import torch
 
 from charlm.generation.stream import context_start
-from charlm.models.parts import switches, with_switches
+from charlm.models.parts import without
 
 TOP_CHARS = 5  # likeliest characters that a score lists at each position
 
@@ -21,7 +21,7 @@ def score(model, tokenizer, text, off=()):
     """
     ids = tokenizer.encode(tokenizer.start_char + text)
     if off:
-        model = with_switches(model, switches(model.config, [off]))
+        model = without(model, [off])
     chars = []
     for rows in log_probabilities(model, ids):
         rows, done = rows[0], len(chars)  # (n, V)

@@ -85,11 +85,15 @@ def switches(config, rows):
     return Switches(channels, mixer, feed_forward)
 
 
-def with_switches(model, on):
-    """Return a GPT with the weights of `model` that computes B rows with their Switches."""
+def without(model, rows):
+    """Return a GPT with the weights of `model` that computes B rows, each without some parts.
+
+    `rows`: a list of parts for each row, or a single one for all.
+    """
     # other threads use the model, so the hooks are on a copy, which shares its tensors
     shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    model, on = copy.deepcopy(model, shared), on.to(model.mask.device)
+    on = switches(model.config, rows).to(model.mask.device)
+    model = copy.deepcopy(model, shared)
     for layer, block in enumerate(model.blocks):
         channels = on.channels[:, layer, None]  # (B, 1, C)
         block.mixer.proj.register_forward_pre_hook(lambda _, x, c=channels: (x[0] * c,))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_models import make_model, without_parts
 
-from charlm.models.parts import PartError, parse_parts, parts_of, switches, with_switches
+from charlm.models.parts import PartError, parse_parts, parts_of, without
 
 V = 11
 BIGRAM = make_model("bigram", V)
@@ -69,7 +69,7 @@ def test_each_row_equals_a_model_with_zeroed_weights(name):
     ids = torch.randint(V, (len(rows), 16), generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         whole = model(ids)
-        logits = with_switches(model, switches(model.config, rows))(ids)
+        logits = without(model, rows)(ids)
         for i, off in enumerate(rows):
             expected = without_parts(model, off)(ids[i : i + 1])[0]
             torch.testing.assert_close(logits[i], expected, rtol=1e-4, atol=1e-5)
@@ -82,7 +82,7 @@ def test_the_model_stays_as_it_is(name):
     """Another thread may use it at the same time."""
     model, ids = MODELS[name], torch.arange(V)[None]
     before = model(ids)
-    switched = with_switches(model, switches(model.config, [["0", "1.mlp"]]))
+    switched = without(model, [["0", "1.mlp"]])
     assert not torch.equal(switched(ids), before)
     assert torch.equal(model(ids), before)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
