@@ -50,6 +50,11 @@ async def next_alternatives(library, text, model, config, client, off=""):
     after an empty text is 1, since the start character precedes it.
     """
     request = TextRequest(text, model, config, off=off, keep_alternatives=True)
+    return await last_alternatives(library, request, client)
+
+
+async def last_alternatives(library, request, client):
+    """Return the alternatives of the last character of a TextRequest that keeps them."""
     async for progress in generate(library, request, client):
         last = progress
     if last.alternatives is None:

@@ -11,6 +11,7 @@ from charlm.serving.parameters import Text, endpoint_parameters, page_parameters
 from charlm.serving.run_monitor import RunMonitor
 from charlm.ui.api import add_endpoints
 from charlm.ui.events import QUIET, TEXT_EVENTS
+from charlm.ui.inside import build_inside_tab
 from charlm.ui.launch import launch_arguments
 from charlm.ui.masthead import ANNOUNCEMENTS, masthead_html
 from charlm.ui.page import Page
@@ -57,15 +58,26 @@ def build(directory, model=None, limits=None, trainer=None):
                 controls, requests = build_play_tab(library, default, page.readers)
             with gr.Tab("Watch", id="watch", elem_id="watch-panel") as watch_tab:
                 view = build_watch_tab(page, monitor, library, timer, watch_tab)
+            with gr.Tab("Look inside", id="inside", elem_id="inside-panel") as inside_tab:
+                inside = build_inside_tab(library, default)
         add_endpoints(library, default, monitor, page.readers)
         declare_gpu_event()
         # Gradio's estimates, which the page does not show, cost the square of the events that wait
         page.queue(status_update_rate=60)
         connect_page_load(
-            page, library, default, controls, requests, tabs, monitor, view.run, address_notice
+            page,
+            library,
+            default,
+            controls,
+            requests,
+            tabs,
+            monitor,
+            view.run,
+            inside,
+            address_notice,
         )
         connect_write(library, view, tabs, controls)
-        connect_tabs(library, play_tab, watch_tab, controls, timer)
+        connect_tabs(library, play_tab, watch_tab, inside_tab, controls, inside, timer)
     return page
 
 
@@ -78,8 +90,8 @@ def event_parameters(limits, default):
     return parameters | dict.fromkeys(TEXT_EVENTS, of_page)
 
 
-def connect_tabs(library, play_tab, watch_tab, controls, timer):
-    """List the models there are in the Play tab; update the Watch tab only when it is open."""
+def connect_tabs(library, play_tab, watch_tab, inside_tab, controls, inside, timer):
+    """List the models there are in two tabs; update the Watch tab only when it is open."""
 
     def list_models(chosen):
         names = library.names()
@@ -90,6 +102,10 @@ def connect_tabs(library, play_tab, watch_tab, controls, timer):
 
     outputs = [controls.model, controls.model_summary]
     play_tab.select(list_models, controls.model, outputs, **QUIET)
-    for tab, active in ((play_tab, "false"), (watch_tab, "true")):
+    opened = inside_tab.select(
+        lambda: gr.update(choices=library.names()), None, inside.model, **QUIET
+    )
+    opened.then(None, None, None, js="() => window.charlm.openInside()", **QUIET)
+    for tab, active in ((play_tab, "false"), (watch_tab, "true"), (inside_tab, "false")):
         # in the browser, since answers of the server could arrive in the wrong order
         tab.select(None, None, timer, js=SET_ACTIVE.format(active=active), **QUIET)

@@ -3,7 +3,7 @@
 (() => {
   const FIELDS = "charlm-fields";
   const tabs = () => document.querySelectorAll('button[role="tab"]');
-  const nameOf = (tab) => tab.textContent.trim().toLowerCase();
+  const nameOf = (tab) => tab.getAttribute("aria-controls").replace("-panel", "");
   const openTab = () => new URL(location).searchParams.get("tab") ?? "play";
 
   // Browsers refuse to change the address more than some times a second, as letter by letter.
@@ -72,6 +72,16 @@
     show(address, isBranch);
   }
 
+  // Shows values in the address, by their names; empty ones are left out.
+  function showInAddress(values) {
+    const address = current();
+    for (const [name, value] of Object.entries(values)) {
+      if (value && value.length < MAX_LENGTH) address.searchParams.set(name, value);
+      else address.searchParams.delete(name);
+    }
+    show(address);
+  }
+
   function showRun(run) {
     const address = current();
     if (!run || openTab() !== "watch" || address.searchParams.get("run") === run) return;
@@ -102,6 +112,7 @@
   window.charlm = {
     ...window.charlm,
     showText,
+    showInAddress,
     showRun,
     saveFields,
     savedFields: () => JSON.stringify(saved?.values ?? []),

@@ -9,23 +9,27 @@ NAMES = {" ": "space", "\n": "new line", "\t": "tab"}
 FILTERS = {"temperature": "the temperature", "top_k": "top-k", "top_p": "top-p", "min_p": "min-p"}
 
 
-def chances_html(alternatives, text, index, vocabulary):
-    """Return the chances of the letter `text[index]`; "" if `alternatives` is None.
+def chances_html(alternatives, text, index, vocabulary, can_branch=True):
+    """Return the chances of the letter `text[index]`, or of the next one at the text's end.
 
-    `alternatives`: see inspection.alternatives. `vocabulary`: all characters, in order. Each row
-    has a button that lets the text go on with its letter instead, see letters.js.
+    `alternatives`: see inspection.alternatives; "" is returned for None. `vocabulary`: all
+    characters, in order. `can_branch`: whether each row has a button that lets the text go on with
+    its letter instead, see letters.js.
     """
     if not alternatives:
         return ""
-    stages, drawn, actual = alternatives["stages"], alternatives["chosen"], text[index]
+    stages, drawn, actual = alternatives["stages"], alternatives["chosen"], text[index : index + 1]
+    actual = actual or drawn
     model, final = (dict(stage["chars"]) for stage in (stages[0], stages[-1]))
     shown = list(model)[:SHOWN]
     shown += [char for char in dict.fromkeys((drawn, actual)) if char not in shown]
-    rows = "".join(row_html(char, model.get(char, 0), stages, drawn, actual) for char in shown)
+    rows = "".join(
+        row_html(char, model.get(char, 0), stages, drawn, actual, can_branch) for char in shown
+    )
     return (
         f'<figure class="chances" data-index="{index}"><figcaption>{caption(text[:index])}'
         f"{others(final, shown)}</figcaption><ol>{rows}</ol>"
-        f"{strip_html(final, drawn, alternatives['uniform'], vocabulary)}</figure>"
+        f"{strip_html(final, drawn, actual, alternatives['uniform'], vocabulary)}</figure>"
     )
 
 
@@ -45,28 +49,32 @@ def others(final, shown):
     return f"; {len(rest)} other{'s' * (len(rest) > 1)} together {percent(sum(rest))}"
 
 
-def row_html(char, raw, stages, drawn, actual):
-    """Return a character's row: a button with its name, its bar, and its probability.
+def row_html(char, raw, stages, drawn, actual, can_branch):
+    """Return a character's row: its name, perhaps as a button, its bar, and its probability.
 
     `raw`: its probability in the model, before the sampler's settings.
     """
     p = dict(stages[-1]["chars"]).get(char, 0)
     classes = [*["chosen"] * (char == drawn == actual), *["removed"] * (not p)]
-    notes = [*["drawn"] * (char == drawn), *["in the text"] * (char == actual != drawn)]
+    draws = "drawn" if drawn == actual else "would be drawn"
+    notes = [*[draws] * (char == drawn), *["in the text"] * (char == actual != drawn)]
     if not p:
         kept = (stage["name"] for stage in stages if char not in dict(stage["chars"]))
         notes.append(f"removed by {FILTERS[next(kept)]}" if raw else "impossible")
     before = f" <small>(was {percent(raw)})</small>" if abs(raw - p) >= 0.0005 else ""
+    shown = f"<b>{name(char)}</b>"
+    if can_branch:
+        label = f"Go on with {name(char)}"
+        shown = f'<button data-char="{escape(char)}" aria-label="{label}">{name(char)}</button>'
     return (
-        f'<li class="{" ".join(classes)}"><button data-char="{escape(char)}"'
-        f' aria-label="Go on with {name(char)}">{name(char)}</button>'
+        f'<li class="{" ".join(classes)}">{shown}'
         f'<span class="track"><i style="width:{100 * p:.1f}%"></i>'
         f'<u style="width:{100 * raw:.1f}%"></u></span>'
         f"<span>{percent(p)}{before} <em>{', '.join(notes)}</em></span></li>"
     )
 
 
-def strip_html(final, drawn, uniform, vocabulary):
+def strip_html(final, drawn, actual, uniform, vocabulary):
     """Return the chances side by side, in the vocabulary's order, and the number that was drawn."""
     segments = "".join(
         f'<span{" class=chosen" if char == drawn else ""} style="width:{100 * final[char]:.2f}%">'
@@ -74,9 +82,10 @@ def strip_html(final, drawn, uniform, vocabulary):
         for char in vocabulary
         if char in final
     )
+    fell = "fell" if drawn == actual else "would fall"  # nobody drew a letter of the prompt
     return (
         f'<div class="strip" aria-hidden="true">{segments}<i style="left:{100 * uniform:.2f}%"></i>'
-        f"</div><p>The random number {uniform:.3f} fell on <b>{name(drawn)}</b>.</p>"
+        f"</div><p>The random number {uniform:.3f} {fell} on <b>{name(drawn)}</b>.</p>"
     )
 
 

@@ -13,9 +13,12 @@
   }).observe(root, { childList: true });
 
   const RUN = "#watch:has(#run-head .run):has(#curve .plot):has(#sample p)";
-  const parts = { play: ["#settings", "#copy"], watch: [`${RUN}, #run-head .prose > p`] }[
-    asked.get("tab") === "watch" ? "watch" : "play"
-  ];
+  const PARTS = {
+    play: ["#settings", "#copy"],
+    watch: [`${RUN}, #run-head .prose > p`],
+    inside: ["#inside-shown section, #inside-shown .notice"],
+  };
+  const parts = PARTS[asked.get("tab")] ?? PARTS.play;
   const FAILED = "gradio-app .error"; // Gradio says why
   const SECONDS = 20; // after which the page is shown as it is
   const showPage = () => document.getElementById("first-frame")?.remove();

@@ -12,15 +12,16 @@ from charlm.ui.theme import style_sheet
 
 HERE = Path(__file__).parent
 HEAD, HEAD_END, APP = b"<head>", b"</head>", b"<gradio-app"
-TABS = ("play", "watch")
+TABS = {"play": "play", "watch": "watch", "inside": "look inside"}
 EMPTY_CHART = '<div class="curve"><div class="plot"></div></div>'
 
 
 def with_first_paint(body, query, page):
     """Return a document's HTML with the style of the page and its frame; `query`: as bytes."""
-    chosen = parse_qs(query.decode("latin-1")).get("tab") == ["watch"]
-    content = EMPTY_CHART if chosen else f'<div class="paper">{page.first_text}</div>'
-    frame = frame_html(page.masthead, TABS[chosen], content)
+    chosen = parse_qs(query.decode("latin-1")).get("tab", [""])[0]
+    chosen = chosen if chosen in TABS else "play"
+    content = {"play": f'<div class="paper">{page.first_text}</div>', "watch": EMPTY_CHART}
+    frame = frame_html(page.masthead, chosen, content.get(chosen, ""))
     # the font before the scripts, which take seconds on a slow connection
     body = body.replace(HEAD, HEAD + preload_html("normal").encode(), 1)
     body = body.replace(HEAD_END, head_html(page.theme_hash).encode() + HEAD_END, 1)
@@ -44,7 +45,8 @@ def preload_html(style):
 def frame_html(masthead, chosen, content):
     """Return the frame of the tab `chosen`."""
     tabs = "".join(
-        f"<span{' class=selected' if name == chosen else ''}>{name}</span>" for name in TABS
+        f"<span{' class=selected' if name == chosen else ''}>{label}</span>"
+        for name, label in TABS.items()
     )
     return (
         f'<div id="first-frame" inert>{masthead}<div class="tabs">{tabs}</div>'

@@ -7,11 +7,15 @@
   const { moved, isMove, highlight } = window.charlm.letters;
   let selected = null; // a letter of the text
   let char = ""; // to go on with instead of the selected letter
+  const query = new URL(location).searchParams;
+  let asked = query.has("prompt") ? query.get("at") : null; // index to select in the first text
 
   function select(letter) {
     selected = letter;
     const range = letter && rangeOf(article(), letter);
     highlight("selected-letter", range ? [range] : []);
+    const index = letter ? String(indexOf(article(), letter)) : "";
+    if (asked === null) window.charlm.showInAddress({ at: index });
     if (letter) find("look").click();
   }
 
@@ -34,6 +38,14 @@
     char = "";
     select(null);
     return isBranch;
+  }
+
+  // Selects the letter that the address names.
+  function selectAsked() {
+    const index = asked === null ? -1 : Number(asked);
+    asked = null;
+    if (!article() || !(index >= 0 && index < [...textOf(article())].length)) return;
+    select(letterOf(article(), Math.floor(index)));
   }
 
   document.addEventListener("keydown", (event) => {
@@ -89,5 +101,6 @@
 
   const field = () => find("bits").querySelector("textarea, input");
   const paintSurprise = () => paint(JSON.parse(field().value));
-  window.charlm = { ...window.charlm, selectedLetter, deselect, paintSurprise, repaint };
+  const selection = { selectedLetter, deselect, selectAsked };
+  window.charlm = { ...window.charlm, ...selection, paintSurprise, repaint };
 })();

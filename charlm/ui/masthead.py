@@ -17,7 +17,7 @@ def masthead_html(library, name, training):
 
     `training`: whether visitors may start runs.
     """
-    watch = "see one learn from scratch" if training else "see how one learned"
+    watch = "watch one learn from scratch" if training else "see how one learned"
     try:
         summary = library.summary(name)
     except CharlmError:  # the model's own line gives the reason
@@ -27,7 +27,8 @@ def masthead_html(library, name, training):
   <div class="rule">❦</div>
   <h1>charlm</h1>
   <p>{escape(what_it_is(summary))} It predicts the next character, over and over.</p>
-  <p class="how">Type a beginning and press <b>Generate</b>, or {watch} under <b>Watch</b>.
+  <p class="how">Type a beginning and press <b>Generate</b>, {watch} under <b>Watch</b>, or see why
+  it chose each letter under <b>Look inside</b>.
   <span class="links"><span>Where it comes from:</span> {links(summary)}</span></p>
 </header>
 """

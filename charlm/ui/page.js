@@ -124,6 +124,7 @@
 
   // A request for a text, with the text that it goes on from.
   function request(action) {
+    if (action === "inspect") return window.charlm.inspection();
     if (action === "address") return JSON.stringify({ action, query: location.search });
     const shown = find("text").querySelector("[data-shown]")?.dataset.shown;
     if (action === "generate" || !shown) return JSON.stringify({ action });
@@ -152,6 +153,8 @@
   function textEnded() {
     window.charlm.showText(window.charlm.deselect());
     window.charlm.repaint();
+    window.charlm.selectAsked();
+    window.charlm.openInside(true);
     requested = -Infinity;
     if (!find("chances")?.querySelector(".chances")) presses = 0;
     // where the button stays in view

@@ -10,22 +10,23 @@ from charlm.errors import CharlmError, quote
 from charlm.serving.clients import client_of
 from charlm.serving.parameters import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Text, page_parameters
 from charlm.ui.events import QUIET, SLOW, until_done
+from charlm.ui.inside_html import PANELS
 from charlm.ui.link import SETTINGS, link_from_query
 from charlm.ui.play_html import fetching, model_summary_html, notices_html
-from charlm.ui.shown_text import link_request
+from charlm.ui.shown_text import MAX_TEXT_CHARS, link_request
 
-TABS = ("play", "watch")
+TABS = ("play", "watch", "inside")
 MAX_FIELDS_CHARS = 100_000  # of JSON: a prompt, each character escaped, and settings
 FIELDS_JS = "(...values) => window.charlm.savedFields()"
 SAVE_JS = "(...values) => window.charlm.saveFields(values)"
 
 
 def connect_page_load(
-    page, library, default, controls, requests, tabs, monitor, run, address_notice
+    page, library, default, controls, requests, tabs, monitor, run, inside, address_notice
 ):
     """Connect the load events of `page`; `default`: the model chosen when it was built.
 
-    `run`: the choice of the run shown, of those of `monitor`.
+    `run`: the choice of the run shown, of those of `monitor`. `inside`: an InsideView.
     """
     fields = [controls.prompt, *controls.settings, controls.model]
     saved = gr.Textbox(visible="hidden", max_length=MAX_FIELDS_CHARS)
@@ -41,9 +42,14 @@ def connect_page_load(
     }
 
     def open_tab(request: gr.Request):
-        watch, name = request.query_params.get("tab") == "watch", request.query_params.get("run")
+        query = request.query_params
+        tab, name, panel = (query.get(part) for part in ("tab", "run", "panel"))
+        selected = gr.Tabs(selected=tab) if tab in TABS[1:] else gr.skip()
         shown = gr.update(value=name) if name in monitor.statuses() else gr.skip()
-        return gr.Tabs(selected="watch") if watch else gr.skip(), shown
+        panel = gr.update(value=panel) if panel in PANELS else gr.skip()
+        text = query.get("text", "")
+        typed = gr.update(value=text) if 0 < len(text) <= MAX_TEXT_CHARS else gr.skip()
+        return selected, shown, panel, typed
 
     async def load(request: gr.Request, typed):
         query = request.query_params
@@ -52,9 +58,10 @@ def connect_page_load(
         async for updates in page_updates(library, client, query, typed, default, problems):
             yield [updates.get(name, gr.skip()) for name in outputs]
 
-    page.load(open_tab, None, [tabs, run], **QUIET)
+    page.load(open_tab, None, [tabs, run, inside.panel_choice, inside.typed], **QUIET)
     loaded = page.load(load, saved, [*outputs.values()], js=FIELDS_JS, **SLOW)
     loaded.then(**requests.event(prepared=has_link))
+    loaded.then(None, None, None, js="() => window.charlm.openInside()", **QUIET)
     gr.on([field.change for field in fields], None, fields, None, js=SAVE_JS, **QUIET)
 
 
@@ -134,7 +141,9 @@ def problems_with_tab(query, monitor):
     """Return sentences on the tab and the run that an address names and that are not here."""
     tab, run, problems = query.get("tab", "play"), query.get("run"), []
     if tab not in TABS:
-        problems.append(f"In this address, tab is {quote(tab)}; it must be play or watch.")
+        problems.append(
+            f"In this address, tab is {quote(tab)}; it must be one of {', '.join(TABS)}."
+        )
     if run is not None and run not in monitor.statuses():
         problems.append(f"In this address, run is {quote(run)}; there is no such run here.")
     return problems

@@ -98,7 +98,7 @@ def theme():
 
 def style_sheet():
     """Return the page's style sheet with its fonts."""
-    return font_faces() + (HERE / "theme.css").read_text(encoding="utf-8")
+    return font_faces() + read("theme.css") + read("inside.css")
 
 
 def font_faces():

@@ -1,0 +1,99 @@
+"""What moves in a model when one letter of the text before is another."""
+
+from bisect import bisect
+from html import escape
+
+from charlm.ui.chances_html import name, percent
+from charlm.ui.inside_html import described, letter, panel_html
+
+LETTERS = 40  # last letters of the context that can be changed
+ROWS = 8  # letters whose chances are compared
+MOVES = (0.02, 0.05, 0.12, 0.25, 0.5)  # shares from which a darker colour is used
+INTRODUCTION = (
+    "The network is <b>causal</b>: a letter changes only what comes after it. Choose a letter, type"
+    " another, and see which heads look elsewhere, how far the residual stream moves after each"
+    " block, and what becomes of the chances."
+)
+
+
+def letters_html(inspected, index, char):
+    """Return the letters before the selected one as buttons, and a field for the other letter."""
+    first = max(0, inspected.index - LETTERS)
+    buttons = "".join(
+        f'<button type="button" data-change="{i}" aria-pressed="{str(i == index).lower()}"'
+        f' aria-label="Change letter {i + 1}, {name(inspected.text[i])}">{seen(inspected.text[i])}'
+        "</button>"
+        for i in range(first, inspected.index)
+    )
+    chosen = seen(inspected.text[index])
+    field = (
+        f'<label class="other">Instead of <b>{chosen}</b>: <input id="changed" maxlength="2"'
+        f' value="{escape(char)}" autocomplete="off" autocapitalize="off" spellcheck="false">'
+        "</label>"
+    )
+    return f'<div class="letters">{buttons}</div>{field}'
+
+
+def seen(char):
+    return {"\n": "↵", " ": "␣"}.get(char) or name(char)
+
+
+def change_html(inspected, index, char, changes):
+    """Return what another letter changes; `index`: in the text; `changes`: see inspection."""
+    before, after = dict(changes["before"]), dict(changes["after"])
+    pairs = {c: (before.get(c, 0), after.get(c, 0)) for c in [*before, *after]}
+    shown = sorted(pairs, key=lambda c: -sum(pairs[c]))[:ROWS]
+    rows = "".join(row_html(c, *pairs[c]) for c in shown)
+    moved = sum(abs(p - q) for p, q in pairs.values()) / 2
+    sentence = (
+        f"<p>With {letter(char)} instead of {letter(inspected.text[index])},"
+        f" {distance_in_letters(inspected.index - index)} before {described(inspected)},"
+        f" {percent(moved)} of the chances move to other letters.</p>"
+    )
+    return panel_html(
+        "change",
+        INTRODUCTION,
+        letters_html(inspected, index, char)
+        + sentence
+        + f'<ol class="compared"><li aria-hidden="true"><b></b><span></span><small>before → after'
+        f"</small></li>{rows}</ol>{moves_html(changes)}",
+    )
+
+
+def distance_in_letters(n):
+    return "1 letter" if n == 1 else f"{n} letters"
+
+
+def row_html(char, before, after):
+    return (
+        f'<li><b>{name(char)}</b><span class="track"><i style="width:{100 * after:.1f}%"></i>'
+        f'<u style="width:{100 * before:.1f}%"></u></span>'
+        f"<small>{percent(before)} → {percent(after)}</small></li>"
+    )
+
+
+def moves_html(changes):
+    """Return a table of how much each head and block moved."""
+    if not changes["layers"]:
+        return ""
+    rows = moved_row_html("embedding", [], changes["embedding"])
+    for layer in changes["layers"]:
+        convolves = layer["kind"] == "convolution"
+        names = ["conv"] if convolves else [f"head {i}" for i in range(len(layer["heads"]))]
+        heads = zip(names, layer["heads"], strict=True)
+        rows += moved_row_html(f"block {layer['layer']}", heads, layer["moved"])
+    return (
+        "<p>Share of each head’s weights that moved to other letters, and how far the residual"
+        " stream moved, as a share of its length:</p>"
+        f'<div class="moves" tabindex="0" aria-label="What moved"><table><tbody>{rows}'
+        "</tbody></table></div>"
+    )
+
+
+def moved_row_html(title, heads, moved):
+    cells = "".join(cell_html(head, share) for head, share in heads)
+    return f"<tr><th scope=row>{title}</th>{cell_html('stream', moved)}{cells}</tr>"
+
+
+def cell_html(title, share):
+    return f'<td class="w{bisect(MOVES, share)}"><b>{title}</b> {percent(share)}</td>'

@@ -1,0 +1,261 @@
+// The tab "Look inside": the text, the letter, the parts off and the panel that it shows. The text
+// is the one in Play, or one that the visitor types; the address holds the rest.
+(() => {
+  const find = (id) => document.getElementById(id);
+  const { textOf, letterAt, indexOf, letterOf, rangesBetween } = window.charlm.letters;
+  const { moved, isMove, highlight } = window.charlm.letters;
+  const SETTINGS = { temperature: 0.8, top_k: 0, top_p: 0, min_p: 0, seed: 1 }; // of a fresh page
+  const TYPING = 400; // milliseconds without a key after which what was typed is looked at
+
+  const article = () => find("inside-text")?.querySelector("article");
+  const isOpen = () => Boolean(find("inside")?.offsetParent);
+  const chosen = (id) => document.querySelector(`#${id} input:checked`)?.value;
+  const typedField = () => document.querySelector("#inside-typed textarea");
+  const lengthOf = (text) => [...text].length;
+
+  // { source, text, prompt_length, index, model, off, changed, other, … the sampler's settings }
+  let state = null;
+  let wanted = fromAddress(); // until a text is there
+  let costsOf = null; // what the table of parts was requested for
+
+  function fromAddress() {
+    const asked = new URL(location).searchParams;
+    const at = asked.has("at") ? Number(asked.get("at")) : NaN;
+    const change = /^(\d+):(.*)$/s.exec(asked.get("change") ?? "");
+    return {
+      ...(Number.isSafeInteger(at) && at >= 0 && { index: at }),
+      ...(asked.get("off") && { off: asked.get("off").split(",") }),
+      ...(asked.get("inside_model") && { model: asked.get("inside_model") }),
+      ...(change && { changed: Number(change[1]), other: change[2] }),
+    };
+  }
+
+  // Whether the page was opened by a link to a text, which has not been written yet.
+  let isLinkPending = new URL(location).searchParams.has("prompt");
+
+  // The text to look inside; null while Play is writing.
+  function nextText() {
+    const played = find("text")?.querySelector("article");
+    if (!played || isLinkPending || played.classList.contains("generating")) return null;
+    const shown = JSON.parse(played.dataset.shown ?? "{}");
+    const settings = Object.fromEntries(
+      Object.entries(SETTINGS).map(([name, value]) => [name, shown[name] ?? value]),
+    );
+    const typed = typedField()?.value;
+    const text = typed || textOf(played);
+    const length = lengthOf(text);
+    const selected = window.charlm.selectedLetter().index ?? Math.max(0, length - 1);
+    return {
+      ...settings,
+      source: JSON.stringify([text, typed ? "" : shown]),
+      text,
+      model: shown.model ?? chosen("model"),
+      prompt_length: typed ? length : (shown.prompt_length ?? length),
+      index: typed ? length : selected,
+    };
+  }
+
+  // Shows the text that there is now, and keeps the letter if it is the text shown already.
+  // `isWritten`: whether a text has ended, so that none is waited for.
+  function open(isWritten) {
+    if (isWritten || document.querySelector("#address-notice .notice")) isLinkPending = false;
+    const next = isOpen() && nextText();
+    if (!next) return;
+    if (next.source !== state?.source) {
+      const model = typedField()?.value && state ? state.model : next.model;
+      const kept = model === state?.model ? { off: state.off } : { off: [] };
+      const asked = { changed: -1, other: "", ...wanted };
+      state = { ...next, ...kept, model, ...asked };
+      state.index = Math.min(state.index, lengthOf(state.text));
+      wanted = {};
+    }
+    inspect();
+  }
+
+  function inspect(changes = {}) {
+    if (!state) return;
+    Object.assign(state, changes);
+    find("inspect").click();
+  }
+
+  function inspection() {
+    const panel = chosen("inside-panel-choice");
+    const { source, off, ...others } = state;
+    const isShown = article() && textOf(article()) === state.text && state.isClean;
+    const costs = JSON.stringify([state.text, state.index, state.model]);
+    const request = { action: "inspect", ...others, off: off.join(","), panel };
+    request.has_text = Boolean(isShown);
+    const isMeasured = document.querySelector('#inside-costs [aria-busy="false"]');
+    request.has_costs = Boolean(isMeasured) && costs === costsOf;
+    if (panel === "parts") costsOf = costs;
+    return JSON.stringify(request);
+  }
+
+  // An answer has arrived.
+  function inspected() {
+    const shown = document.querySelector("#inside-caption [data-inspected]")?.dataset.inspected;
+    if (!shown || !article()) return;
+    const { start, length, ...others } = JSON.parse(shown);
+    Object.assign(state, others, { text: textOf(article()), isClean: true });
+    highlight("inspected-letter", rangesBetween(article(), state.index, state.index + 1));
+    const after = rangesBetween(article(), state.index + 1, length);
+    highlight("outside-context", [...rangesBetween(article(), 0, start), ...after]);
+    article().classList.toggle("predicts-next", state.index >= length);
+    showWeights(pressedHead());
+    showSwitches();
+    showModel();
+    showAddress();
+    scrollToLetter();
+    if (document.activeElement === document.body && focused) {
+      document.querySelector(focused)?.focus({ preventScroll: true });
+    }
+  }
+
+  // The letter stays in view, in the text that scrolls in its frame.
+  function scrollToLetter() {
+    const [range] = rangesBetween(article(), Math.max(0, state.index - 1), state.index + 1);
+    const paper = find("inside-paper");
+    const box = range?.getBoundingClientRect();
+    const frame = paper.getBoundingClientRect();
+    if (box && (box.top < frame.top || box.bottom > frame.bottom)) {
+      paper.scrollTop += box.top - frame.top - frame.height / 2;
+    }
+  }
+
+  function showAddress() {
+    const played = find("text").querySelector("article");
+    const isTyped = Boolean(typedField().value);
+    const shown = JSON.parse(played?.dataset.shown ?? "{}");
+    const values = {
+      text: isTyped ? state.text : "",
+      at: String(state.index),
+      off: state.off.join(","),
+      panel: chosen("inside-panel-choice"),
+      change: state.changed < 0 ? "" : `${state.changed}:${state.other}`,
+      inside_model: state.model === shown.model ? "" : state.model,
+    };
+    window.charlm.showInAddress(values);
+  }
+
+  function showModel() {
+    const radios = [...document.querySelectorAll("#inside-model input")];
+    const radio = radios.find((input) => input.value === state.model);
+    if (radio && !radio.checked) radio.click();
+  }
+
+  // Switches of parts, as the state has them; the table arrives row by row.
+  function showSwitches() {
+    for (const button of document.querySelectorAll("#inside-costs [data-part]")) {
+      button.setAttribute("aria-checked", String(!state?.off.includes(button.dataset.part)));
+    }
+  }
+  new MutationObserver(() => {
+    if (find("inside-costs")?.querySelector("[aria-checked=true]")) showSwitches();
+  }).observe(document.documentElement, { subtree: true, childList: true });
+
+  // The weights of a head, as the colours behind the letters of the text.
+  const LEVELS = [1, 2, 3, 4, 5];
+  const pressedHead = () => document.querySelector("#inside-shown .heads [aria-pressed=true]");
+
+  function showWeights(head) {
+    const ranges = LEVELS.map(() => []);
+    if (head && article()) {
+      const start = Number(head.closest("[data-start]").dataset.start);
+      for (const { 0: run, index } of head.dataset.levels.matchAll(/([1-9])\1*/g)) {
+        const first = start + index;
+        ranges[run[0] - 1].push(...rangesBetween(article(), first, first + run.length));
+      }
+    }
+    ranges.forEach((level, i) => highlight(`weight-${LEVELS[i]}`, level));
+  }
+
+  for (const kind of ["mouseover", "focusin", "mouseout", "focusout"]) {
+    document.addEventListener(kind, (event) => {
+      const head = event.target.closest?.("#inside-shown [data-levels]");
+      if (head) showWeights(kind.endsWith("over") || kind === "focusin" ? head : pressedHead());
+    });
+  }
+
+  // The focus returns to what an answer has replaced.
+  let focused = null; // its selector
+  const KEYS = ["step", "change", "part", "levels"];
+  document.addEventListener("focusin", ({ target }) => {
+    focused = null;
+    if (!target.closest("#inside")) return;
+    if (target === article()) focused = "#inside-text article";
+    if (target.id === "changed") focused = "#changed";
+    for (const key of KEYS) {
+      const value = target.dataset[key];
+      if (value) focused = `#inside [data-${key}="${CSS.escape(value)}"]:not([disabled])`;
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("#inside") || !state) return;
+    if (article()?.contains(event.target) && getSelection().isCollapsed) {
+      const letter = letterAt(article(), event.clientX, event.clientY);
+      if (letter) inspect({ index: indexOf(article(), letter) });
+    }
+    const button = event.target.closest("button");
+    if (!button) return;
+    const { step, change, part, levels } = button.dataset;
+    if (step) inspect({ index: state.index + Number(step) });
+    if (change) {
+      inspect({ changed: Number(change), other: "" });
+      focused = "#changed";
+      button.blur();
+    }
+    if (part) {
+      const isOff = state.off.includes(part);
+      inspect({ off: isOff ? state.off.filter((name) => name !== part) : [...state.off, part] });
+      showSwitches();
+    }
+    if ("allOn" in button.dataset) {
+      inspect({ off: [] });
+      showSwitches();
+    }
+    if (levels) {
+      const isPressed = button.getAttribute("aria-pressed") === "true";
+      pressedHead()?.setAttribute("aria-pressed", "false");
+      button.setAttribute("aria-pressed", String(!isPressed));
+      showWeights(isPressed ? null : button);
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (!state || event.target !== article() || !isMove(event)) return;
+    event.preventDefault();
+    const letter = moved(article(), letterOf(article(), state.index), event.key);
+    if (letter) inspect({ index: indexOf(article(), letter) });
+  });
+
+  let typing = null;
+  document.addEventListener("input", (event) => {
+    if (event.target === typedField()) {
+      clearTimeout(typing);
+      typing = setTimeout(open, TYPING, false);
+    }
+    if (event.target.id !== "changed" || !event.target.value) return;
+    const pressed = document.querySelector("#inside-shown [data-change][aria-pressed=true]");
+    const other = [...event.target.value].at(-1);
+    if (pressed) inspect({ changed: Number(pressed.dataset.change), other });
+  });
+
+  document.addEventListener("change", (event) => {
+    if (!state) return;
+    if (event.target.closest("#inside-panel-choice")) inspect();
+    const model = event.target.closest("#inside-model") && event.target.value;
+    // another network has other parts
+    if (model && model !== state.model) inspect({ model, off: [], isClean: false });
+  });
+
+  // Another address of the history, or another text in Play.
+  addEventListener("popstate", () => {
+    wanted = fromAddress();
+    if (state) state.source = null;
+    open();
+  });
+
+  const inside = { inspection, inspected, openInside: open };
+  window.charlm = { ...window.charlm, ...inside };
+})();

@@ -1,0 +1,80 @@
+"""The parts of a model, what a text costs without each, and what changes with some of them off."""
+
+from bisect import bisect
+from html import escape
+
+from charlm.ui.chances_html import chances_html
+from charlm.ui.inside_html import unsure
+
+COSTS = (0.01, 0.03, 0.1, 0.3, 1.0)  # bits per letter from which a darker colour is used
+INTRODUCTION = (
+    "Every part <b>adds</b> to the residual stream. Its number says how many bits per letter"
+    " more this text surprises the model without it: what it is worth here. Press a part to switch"
+    " it off, and compare."
+)
+
+
+def costs_html(parts, costs, n_chars, total):
+    """Return a table of switches, a row for each block, with the costs that are known.
+
+    `parts`: all names. `costs`: part -> bits per character without it; "" is none. `n_chars`,
+    `total`: characters measured, and those of the text.
+    """
+    rows, whole = {}, costs[""]
+    for part in parts:
+        rows.setdefault(part.partition(".")[0], []).append(part)
+    body = "".join(
+        f"<tr><th scope=row>block {layer}</th>"
+        + "".join(switch_html(part, costs.get(part), whole) for part in row)
+        + "</tr>"
+        for layer, row in rows.items()
+    )
+    measured = "this text" if n_chars == total else f"{n_chars:,} letters of this text"
+    done = f' aria-busy="{"false" if len(costs) > len(parts) else "true"}"'
+    return (
+        f'<p class="look-for">{INTRODUCTION}</p>'
+        f"<p>With all parts, {measured} costs {whole:.2f} bits per letter: the model is"
+        f" {unsure(whole)}.</p>"
+        f'<div class="costs" tabindex="0" aria-label="The parts"{done}><table><tbody>{body}'
+        "</tbody></table></div>"
+    )
+
+
+def switch_html(part, bits, whole):
+    """Return a part's switch; `bits`: those per character without it, None if not known yet."""
+    layer, _, short = part.partition(".")
+    short = short.replace("head", "head ") or "all of it"
+    cost, level, said = "…", 0, "not measured yet"
+    if bits is not None:
+        difference = bits - whole
+        cost = f"{difference:+.2f}".replace("-", "−")
+        level = bisect(COSTS, difference)
+        said = f"{cost} bits per letter without it"
+    label = f"block {layer}, {short}: {said}"
+    return (
+        f'<td><button type="button" role="switch" aria-checked="true" data-part="{part}"'
+        f' class="w{level}" aria-label="{label}" title="{label}"><b>{short}</b> {cost}'
+        "</button></td>"
+    )
+
+
+def comparison_html(inspected, alternatives, bits, vocabulary, texts):
+    """Return the letter's chances and the model's texts, with all parts and without some.
+
+    `alternatives`, `texts`: two of each; a text is None if it is not known yet. `bits`: those per
+    character of the text without the parts.
+    """
+    if not inspected.off:
+        return ""
+    off = ", ".join(inspected.off)
+    cost = f"<p>Without {off}, the text costs {bits:.2f} bits per letter: {unsure(bits)}.</p>"
+    columns = "".join(
+        f"<div><h3>{title}</h3>"
+        f"{chances_html(a, inspected.text, inspected.index, vocabulary, False)}"
+        f'<p class="same-seed">It goes on, with the same random numbers:</p>'
+        f'<p class="continued">{escape(text) if text is not None else "…"}</p></div>'
+        for title, a, text in zip(
+            ("With all parts", f"Without {off}"), alternatives, texts, strict=True
+        )
+    )
+    return f'<section class="panel">{cost}<div class="sides">{columns}</div></section>'
