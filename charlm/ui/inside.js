@@ -17,6 +17,7 @@
   let state = null;
   let wanted = fromAddress(); // until a text is there
   let costsOf = null; // what the table of parts was requested for
+  let serial = 0; // of the latest request
 
   function fromAddress() {
     const asked = new URL(location).searchParams;
@@ -75,7 +76,9 @@
   function inspect(changes = {}) {
     if (!state) return;
     Object.assign(state, changes);
+    serial += 1;
     find("inspect").click();
+    showAddress();
   }
 
   function inspection() {
@@ -83,7 +86,7 @@
     const { source, off, ...others } = state;
     const isShown = article() && textOf(article()) === state.text && state.isClean;
     const costs = JSON.stringify([state.text, state.index, state.model]);
-    const request = { action: "inspect", ...others, off: off.join(","), panel };
+    const request = { action: "inspect", ...others, off: off.join(","), panel, serial };
     request.has_text = Boolean(isShown);
     const isMeasured = document.querySelector('#inside-costs [aria-busy="false"]');
     request.has_costs = Boolean(isMeasured) && costs === costsOf;
@@ -91,11 +94,12 @@
     return JSON.stringify(request);
   }
 
-  // An answer has arrived.
+  // The text and the letter of an answer have arrived.
   function inspected() {
     const shown = document.querySelector("#inside-caption [data-inspected]")?.dataset.inspected;
     if (!shown || !article()) return;
-    const { start, length, ...others } = JSON.parse(shown);
+    const { start, length, serial: answered, ...others } = JSON.parse(shown);
+    if (answered !== serial) return; // a newer one is on its way
     Object.assign(state, others, { text: textOf(article()), isClean: true });
     highlight("inspected-letter", rangesBetween(article(), state.index, state.index + 1));
     const after = rangesBetween(article(), state.index + 1, length);
@@ -106,9 +110,6 @@
     showModel();
     showAddress();
     scrollToLetter();
-    if (document.activeElement === document.body && focused) {
-      document.querySelector(focused)?.focus({ preventScroll: true });
-    }
   }
 
   // The letter stays in view, in the text that scrolls in its frame.
@@ -149,8 +150,11 @@
       button.setAttribute("aria-checked", String(!state?.off.includes(button.dataset.part)));
     }
   }
-  new MutationObserver(() => {
-    if (find("inside-costs")?.querySelector("[aria-checked=true]")) showSwitches();
+  new MutationObserver((changes) => {
+    const has = (id) => changes.some(({ target }) => target.closest?.(`#${id}`));
+    if (has("inside-costs")) showSwitches();
+    if (has("inside-caption")) inspected();
+    if (has("inside-caption") || has("inside-shown")) restoreFocus();
   }).observe(document.documentElement, { subtree: true, childList: true });
 
   // The weights of a head, as the colours behind the letters of the text.
@@ -189,6 +193,11 @@
       if (value) focused = `#inside [data-${key}="${CSS.escape(value)}"]:not([disabled])`;
     }
   });
+
+  function restoreFocus() {
+    if (document.activeElement !== document.body || !focused) return;
+    document.querySelector(focused)?.focus({ preventScroll: true });
+  }
 
   document.addEventListener("click", (event) => {
     if (!event.target.closest("#inside") || !state) return;

@@ -21,7 +21,7 @@ from charlm.serving.inspected_text import (
 from charlm.ui.change_html import change_html
 from charlm.ui.events import FAST, QUIET
 from charlm.ui.inside_html import (
-    blocks_html,
+    lens_html,
     caption_html,
     context_html,
     heads_html,
@@ -77,7 +77,12 @@ async def panel_updates(library, client, text):
     wanted = parse_inside_request(text, library.limits)
     inspected = await library.pools.loading.run(client, wanted.inspected, library)
     shown = gr.skip() if wanted.has_text else inspected_html(inspected)
-    yield shown, caption_html(inspected) + dropped_notice_html(inspected), gr.skip(), gr.skip()
+    yield (
+        shown,
+        caption_html(inspected, wanted.serial) + dropped_notice_html(inspected),
+        gr.skip(),
+        gr.skip(),
+    )
     async for body, *costs in PANEL_UPDATES[wanted.panel](library, client, wanted, inspected):
         panel = gr.skip() if body is None else off_html(inspected) + body
         yield gr.skip(), gr.skip(), panel, *(costs or [gr.skip()])
@@ -94,8 +99,8 @@ async def heads_updates(library, client, wanted, inspected):
     yield [heads_html(inspected, attention) if attention["layers"] else none]
 
 
-async def blocks_updates(library, client, wanted, inspected):
-    yield [blocks_html(inspected, await attention_at(library, client, inspected))]
+async def lens_updates(library, client, wanted, inspected):
+    yield [lens_html(inspected, await attention_at(library, client, inspected))]
 
 
 async def parts_updates(library, client, wanted, inspected):
@@ -162,7 +167,7 @@ def require_text(text):
 PANEL_UPDATES = {
     "context": context_updates,
     "heads": heads_updates,
-    "blocks": blocks_updates,
+    "lens": lens_updates,
     "parts": parts_updates,
     "change": change_updates,
 }

@@ -12,7 +12,7 @@ from charlm.ui.text_html import text_html
 PANELS = {
     "context": "What it saw",
     "heads": "Who looked where",
-    "blocks": "When it made up its mind",
+    "lens": "When it made up its mind",
     "parts": "What it would miss",
     "change": "One letter changed",
 }
@@ -30,16 +30,17 @@ def inspected_html(inspected):
     return html.replace("<article ", f'<article tabindex="0" aria-label="{LABEL}" ', 1)
 
 
-def caption_html(inspected):
+def caption_html(inspected, serial):
     """Return which letter is selected, with buttons to its neighbours, and the state as JSON.
 
-    inside.js keeps the state, which may differ from what it requested: in unknown characters.
+    inside.js keeps the state, which differs from what it requested if the model does not know all
+    characters. `serial`: of the request.
     """
     index, length = inspected.index, len(inspected.text)
     last = index >= length
     which = "the next letter" if last else f"letter {index + 1:,}, {letter(inspected.char)}"
     state = {"index": index, "prompt_length": inspected.prompt_length}
-    state |= {"start": inspected.start, "length": length}
+    state |= {"start": inspected.start, "length": length, "serial": serial}
     buttons = step_html(-1, "Previous letter", index == 0) + step_html(1, "Next letter", last)
     return (
         f'<p class="step-letters" data-inspected="{escape(json.dumps(state))}">'
@@ -180,7 +181,7 @@ def strip_html(chars, levels):
     return "".join(f"<i class=w{level}>{escape(run)}</i>" for run, level in runs)
 
 
-def blocks_html(inspected, attention):
+def lens_html(inspected, attention):
     """Return the likeliest letters after each block, and where the letter came up."""
     introduction = (
         "Every block <b>adds</b> to the residual stream. Read after each of them, by the last norm"
@@ -197,7 +198,7 @@ def blocks_html(inspected, attention):
     )
     verdict = f"<p>{when(inspected, attention['lens'], rows)}</p>"
     table = f'<table class="lens"><tbody>{body}</tbody></table>'
-    return panel_html("blocks", introduction, verdict + table)
+    return panel_html("lens", introduction, verdict + table)
 
 
 def lens_row_html(title, top, char):

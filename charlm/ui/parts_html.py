@@ -32,11 +32,11 @@ def costs_html(parts, costs, n_chars, total):
     measured = "this text" if n_chars == total else f"{n_chars:,} letters of this text"
     done = f' aria-busy="{"false" if len(costs) > len(parts) else "true"}"'
     return (
-        f'<p class="look-for">{INTRODUCTION}</p>'
+        f'<section class="panel"><p class="look-for">{INTRODUCTION}</p>'
         f"<p>With all parts, {measured} costs {whole:.2f} bits per letter: the model is"
         f" {unsure(whole)}.</p>"
         f'<div class="costs" tabindex="0" aria-label="The parts"{done}><table><tbody>{body}'
-        "</tbody></table></div>"
+        "</tbody></table></div></section>"
     )
 
 
@@ -46,7 +46,7 @@ def switch_html(part, bits, whole):
     short = short.replace("head", "head ") or "all of it"
     cost, level, said = "…", 0, "not measured yet"
     if bits is not None:
-        difference = bits - whole
+        difference = round(bits - whole, 2) + 0.0  # not -0.0
         cost = f"{difference:+.2f}".replace("-", "−")
         level = bisect(COSTS, difference)
         said = f"{cost} bits per letter without it"
