@@ -21,11 +21,11 @@ from charlm.serving.inspected_text import (
 from charlm.ui.change_html import change_html
 from charlm.ui.events import FAST, QUIET
 from charlm.ui.inside_html import (
-    lens_html,
     caption_html,
     context_html,
     heads_html,
     inspected_html,
+    lens_html,
     off_html,
     panel_html,
 )
