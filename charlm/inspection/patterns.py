@@ -54,8 +54,13 @@ def patterns(weights, masks):
 def offset_masks(T):
     """Return the patterns at fixed distances, {name: (T, T) bool}, True where row t looks."""
     age = torch.arange(T)[:, None] - torch.arange(T)
-    windows = {name: (age >= 0) & (age < size) for name, size in WINDOWS.items()}
-    return {name: age == offset for offset, name in enumerate(OFFSETS)} | windows
+    return {name: age == offset for offset, name in enumerate(OFFSETS)}
+
+
+def window_masks(T):
+    """Return the patterns of some last characters, like `offset_masks`."""
+    age = torch.arange(T)[:, None] - torch.arange(T)
+    return {name: (age >= 0) & (age < size) for name, size in WINDOWS.items()}
 
 
 def masks_of(text):
@@ -81,6 +86,7 @@ def masks_of(text):
     }
     return {
         **offset_masks(T),
+        **window_masks(T),
         "the current word": visible & (at >= word),
         "the current line": visible & (at >= line),
         "the line above": (at >= above) & (at < line),

@@ -8,7 +8,6 @@ from charlm.inspection.ablation import ablation
 from charlm.inspection.attention import attention
 from charlm.inspection.changes import changes
 from charlm.inspection.scores import score
-from charlm.models.parts import parse_parts
 from charlm.serving.generate import TextRequest, generate
 from charlm.serving.inspection import MAX_ABLATION_CHARS, last_alternatives
 
@@ -62,18 +61,17 @@ class InspectedText:
         return TextRequest(before, self.model, config, written, ",".join(off), **options)
 
 
-def inspected_text(library, text, prompt_length, index, model, config, off=""):
+def inspected_text(library, text, prompt_length, index, model, config):
     """Return the InspectedText of a text; unknown characters are replaced or dropped.
 
-    `off`: a comma-separated list of parts. Raises CharlmError if the model or a part is unknown.
+    Raises CharlmError if the model is unknown.
     """
     network, tokenizer = library.get(model)
     known, dropped = tokenizer.clean(text)
     before, prompt = (tokenizer.clean(text[:n]).text for n in (index, prompt_length))
     index, prompt_length = (min(len(part), len(known)) for part in (before, prompt))
-    parts = parse_parts(network, off)
-    inspected = network, tokenizer, model, config, known, prompt_length, index, parts, dropped
-    return InspectedText(*inspected)
+    place = known, prompt_length, index
+    return InspectedText(network, tokenizer, model, config, *place, dropped=dropped)
 
 
 async def chances(library, client, inspected, off):

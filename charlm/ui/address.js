@@ -46,7 +46,7 @@
     pending = null;
     if (fields) saveFields(fields);
     [...tabs()].find((tab) => nameOf(tab) === openTab())?.click();
-    if (textIn(new URL(location)) !== shownText) document.getElementById("reopen").click();
+    if (textIn(new URL(location)) !== shownText) reopen(new URL(location));
   });
 
   const LINK = ["prompt", "model", "revision", "written", "max_new_chars", "temperature"];
@@ -70,6 +70,30 @@
     }
     shownText = textIn(address);
     show(address, isBranch);
+    window.charlm.textShown();
+  }
+
+  // Request the text of an address. While the request waits for the one before, whose text may
+  // begin meanwhile, the page's address may become that of the latter.
+  let reopened = "";
+  function reopen(address) {
+    reopened = address.search;
+    document.getElementById("reopen").click();
+  }
+
+  // The part of a query that describes the text; empty if that is too long for an address.
+  function textQuery(query = current().search) {
+    const parts = [...new URLSearchParams(query)].filter(([name]) => LINK.includes(name));
+    return new URLSearchParams(parts).toString();
+  }
+
+  // Shows the text that such a part describes, as another entry of the history.
+  function openText(query) {
+    const address = current();
+    LINK.forEach((name) => address.searchParams.delete(name));
+    new URLSearchParams(query).forEach((value, name) => address.searchParams.set(name, value));
+    show(address, true);
+    reopen(address);
   }
 
   // Shows values in the address, by their names; empty ones are left out.
@@ -113,6 +137,9 @@
     ...window.charlm,
     showText,
     showInAddress,
+    textQuery,
+    openText,
+    reopenedQuery: () => reopened,
     showRun,
     saveFields,
     savedFields: () => JSON.stringify(saved?.values ?? []),

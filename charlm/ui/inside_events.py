@@ -8,7 +8,7 @@ from dataclasses import replace
 import gradio as gr
 
 from charlm.errors import CharlmError, quote
-from charlm.models.parts import parts_of
+from charlm.models.parts import PartError, parse_parts, parts_of
 from charlm.serving.clients import client_of
 from charlm.serving.inspected_text import (
     attention_at,
@@ -21,6 +21,7 @@ from charlm.serving.inspected_text import (
 from charlm.ui.change_html import change_html
 from charlm.ui.events import FAST, QUIET
 from charlm.ui.inside_html import (
+    ALL_ON_HTML,
     caption_html,
     context_html,
     heads_html,
@@ -44,7 +45,8 @@ def connect_inside_events(library, view):
     """Connect the events; the browser requests them by a hidden button, see inside.js."""
     request = gr.Textbox(visible="hidden", max_length=MAX_JSON_CHARS)
     requests = Requests(gr.Number(0, visible="hidden", precision=0), request, InFlight())
-    gr.Button(visible="hidden", elem_id="inspect").click(**requests.event(INSPECT))
+    button = gr.Button(visible="hidden", elem_id="inspect")
+    button.click(trigger_mode="always_last", **requests.event(INSPECT))
 
     async def show(request: gr.Request, text):
         session = request.session_hash
@@ -83,6 +85,11 @@ async def panel_updates(library, client, text):
         gr.skip(),
         gr.skip(),
     )
+    try:
+        inspected = replace(inspected, off=parse_parts(inspected.network, wanted.off))
+    except PartError as error:
+        yield gr.skip(), gr.skip(), notices_html([str(error)]) + ALL_ON_HTML, gr.skip()
+        return
     async for body, *costs in PANEL_UPDATES[wanted.panel](library, client, wanted, inspected):
         panel = gr.skip() if body is None else off_html(inspected) + body
         yield gr.skip(), gr.skip(), panel, *(costs or [gr.skip()])

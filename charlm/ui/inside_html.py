@@ -19,6 +19,7 @@ PANELS = {
 STRIP = 64  # last characters of the context in a strip
 LEVELS = (0.02, 0.05, 0.12, 0.25, 0.5)  # weights from which a darker colour is used
 MOST = 5  # characters with the largest weights that a head lists
+ALL_ON_HTML = '<button type="button" class="pill" data-all-on>Switch all on</button>'
 LABEL = "The text; arrow keys select the letter to predict"
 
 
@@ -69,10 +70,7 @@ def off_html(inspected):
     """Return a line on the parts that are switched off; "" if none is."""
     if not inspected.off:
         return ""
-    return (
-        f'<p class="off">Switched off: {", ".join(inspected.off)}'
-        ' <button type="button" class="pill" data-all-on>Switch all on</button></p>'
-    )
+    return f'<p class="off">Switched off: {", ".join(inspected.off)} {ALL_ON_HTML}</p>'
 
 
 def context_html(inspected, alternatives, vocabulary):

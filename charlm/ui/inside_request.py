@@ -27,11 +27,11 @@ class InsideRequest:
     has_costs: bool  # the same for what this text costs without each part
 
     def inspected(self, library):
-        """Return the InspectedText. Raises CharlmError."""
+        """Return the InspectedText with all parts on. Raises CharlmError."""
         shown = self.shown
         config = sample_config(1, *shown.link.settings[1:])
         text = shown.text, shown.prompt_length, shown.index
-        return inspected_text(library, *text, shown.link.model, config, self.off)
+        return inspected_text(library, *text, shown.link.model, config)
 
 
 def parse_inside_request(text, limits):

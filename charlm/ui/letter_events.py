@@ -13,6 +13,9 @@ from charlm.ui.play_html import progress_html
 from charlm.ui.shown_text import LETTER, LOOK, parse_request
 from charlm.ui.text_requests import ENDED_JS, requested_text, with_request
 
+NEXT_LETTER_JS = f"""(prompt, ...inputs) =>
+    [window.charlm.promptOf(prompt), ...inputs.slice(0, -1), window.charlm.request({LETTER!r})]"""
+
 
 def connect_letters(library, controls, requests, outputs):
     """Connect "Next letter", and the selection of a letter: events that take half the time.
@@ -35,9 +38,7 @@ def connect_letters(library, controls, requests, outputs):
         return chances_html(last.alternatives, shown.text, shown.index, vocabulary)
 
     options = {"trigger_mode": "multiple", "api_name": LETTER_EVENT, "queue": False, **FAST}
-    added = controls.next_letter.click(
-        add_letter, inputs, outputs, js=with_request(LETTER), **options
-    )
+    added = controls.next_letter.click(add_letter, inputs, outputs, js=NEXT_LETTER_JS, **options)
     added.then(None, None, None, js=ENDED_JS, **QUIET)
     selected = gr.Button(visible="hidden", elem_id="look")  # letters.js clicks it
     *_, chances = outputs

@@ -123,13 +123,28 @@
     [...find("text").querySelectorAll("p")].map((p) => p.textContent).join("\n");
 
   // A request for a text, with the text that it goes on from.
+  function requestOf(action) {
+    if (action === "address") return { action, query: window.charlm.reopenedQuery() };
+    const shown = find("text").querySelector("[data-shown]")?.dataset.shown;
+    if (action === "generate" || !shown) return { action };
+    const letter = window.charlm.selectedLetter();
+    return { action, text: shownText(), ...letter, ...JSON.parse(shown) };
+  }
+
+  let typed = null; // the prompt's field when the text was requested
+
   function request(action) {
     if (action === "inspect") return window.charlm.inspection();
-    if (action === "address") return JSON.stringify({ action, query: location.search });
+    if (action !== "look") typed = find("prompt").querySelector("textarea").value;
+    const parts = requestOf(action);
+    window.charlm.textRequested(parts);
+    return JSON.stringify(parts);
+  }
+
+  // The prompt for "Next letter": that of the text, which may be a branch, until another is typed.
+  function promptOf(prompt) {
     const shown = find("text").querySelector("[data-shown]")?.dataset.shown;
-    if (action === "generate" || !shown) return JSON.stringify({ action });
-    const letter = window.charlm.selectedLetter();
-    return JSON.stringify({ action, text: shownText(), ...letter, ...JSON.parse(shown) });
+    return shown && prompt === typed ? JSON.parse(shown).prompt : prompt;
   }
 
   // Each press of "Next letter" adds a letter. One letter is requested at a time, since a request
@@ -221,5 +236,5 @@
     return secret;
   }
 
-  window.charlm = { ...window.charlm, owner, request, textEnded };
+  window.charlm = { ...window.charlm, owner, promptOf, request, textEnded };
 })();

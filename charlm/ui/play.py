@@ -18,6 +18,7 @@ EXAMPLES = {
     "To be …": "To be, or not to be: ",
     "Nothing at all": "",
 }
+BRANCHES = '<nav aria-label="Branches of this text" hidden></nav>'  # branches.js fills it
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def build_play_tab(library, default, readers):
                 controls.go_on.render()
                 controls.surprise.render()
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="pill")
+            gr.HTML(BRANCHES, elem_id="branches")
     return controls, connect_play_events(library, controls, text, status, chances, readers)
 
 

@@ -33,7 +33,8 @@ def connect_play_events(library, controls, text, status, chances, readers):
     gr.on([controls.generate.click, controls.prompt.submit], **requests.event())
     connect_letters(library, controls, requests, outputs)
     for action, name in ((BRANCH, "branch"), (ADDRESS, "reopen")):  # the browser clicks them
-        gr.Button(visible="hidden", elem_id=name).click(**requests.event(action))
+        button = gr.Button(visible="hidden", elem_id=name)
+        button.click(trigger_mode="always_last", **requests.event(action))
     connect_surprise(library, controls, requests)
     controls.go_on.click(**requests.event(CONTINUE))
     for button, prompt in controls.examples:

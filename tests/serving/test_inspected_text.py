@@ -1,6 +1,7 @@
 """A text and a letter of it, as the tab Look inside reads it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from charlm.generation.stream import context_start
 from charlm.hub.follow import HubFollowers
 from charlm.inspection.attention import attention
 from charlm.inspection.scores import score
-from charlm.models.parts import parts_of
+from charlm.models.parts import parse_parts, parts_of
 from charlm.serving import inspected_text as module
 from charlm.serving.generate import TextRequest, generate
 from charlm.serving.inspected_text import (
@@ -46,12 +47,17 @@ def written(library, prompt, off=""):
     return asyncio.run(write())
 
 
+def inspect(library, text, prompt_length, index, off):
+    inspected = inspected_text(library, text, prompt_length, index, "small", CONFIG)
+    return replace(inspected, off=parse_parts(inspected.network, off))
+
+
 @pytest.mark.parametrize("prompt", ["", "K", "KING:\nthe crown of all our"])
 @pytest.mark.parametrize("off", ["", "1.head0,0.mlp"])
 def test_the_chances_of_a_written_letter_are_those_that_it_had(library, prompt, off):
     text, prompt_length = written(library, prompt, off)
     for index in (prompt_length, prompt_length + 1, prompt_length + 17, len(text) - 1):
-        inspected = inspected_text(library, text, prompt_length, index, "small", CONFIG, off)
+        inspected = inspect(library, text, prompt_length, index, off)
         found = asyncio.run(chances(library, None, inspected, inspected.off))
         assert found["chosen"] == inspected.char == text[index]
         onward = asyncio.run(continuation(library, None, inspected, inspected.off, 20))
@@ -84,7 +90,7 @@ def test_unknown_characters_move_the_index_with_the_text(library):
 def test_attention_changes_and_costs_are_those_of_inspection(library):
     network, tokenizer = library.get("small")
     text = "KING:\nthe crown of all our sorrow"
-    inspected = inspected_text(library, text, 5, 20, "small", CONFIG, "1.mlp")
+    inspected = inspect(library, text, 5, 20, "1.mlp")
     looked = asyncio.run(attention_at(library, None, inspected))
     assert looked == attention(network, tokenizer, text[:20], ("1.mlp",))
     changed = asyncio.run(changed_by(library, None, inspected, 19, "K"))
@@ -110,8 +116,6 @@ def test_a_long_text_is_scored_up_to_the_letter(library, monkeypatch):
         assert inspected.scored == scored
 
 
-def test_unknown_models_and_parts_are_refused(library):
+def test_an_unknown_model_is_refused(library):
     with pytest.raises(CharlmError, match="there is no model 'other'"):
         inspected_text(library, "KING", 4, 4, "other", CONFIG)
-    with pytest.raises(CharlmError, match="there is no part '7'"):
-        inspected_text(library, "KING", 4, 4, "small", CONFIG, "7")
