@@ -43,6 +43,21 @@ def visitor(browser, app, at="", elsewhere=(), **options):
     assert errors == []
 
 
+# the address, if it holds what the link below the text holds
+SETTLED = """() => {
+  const link = document.getElementById("link");
+  const [held, linked] = [location, link].map((at) => at && `${new URLSearchParams(at.search)}`);
+  return held === linked && location.href;
+}"""
+
+
+def settled_address(page):
+    """Return the address of the text on the Play tab, which the page changes after the text."""
+    address = page.wait_for_function(SETTLED).json_value()
+    expect(page).to_have_url(address)  # Playwright hears of it after the page
+    return address
+
+
 def paste(field, text):
     """Paste a text into a field, which is faster than Playwright's `fill` for a long text."""
     field.page.evaluate("text => navigator.clipboard.writeText(text)", text)

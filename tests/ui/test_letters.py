@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import visitor
+from browser import settled_address, visitor
 from playwright.sync_api import expect
 
 LINK = "?prompt=KING:%0A&model=small-gpt&max_new_chars=60&seed=5&top_k=4"
@@ -87,6 +87,7 @@ def test_arrow_keys_select_letters_and_another_letter_makes_a_branch(page):
     branch = text_of(page)
     assert branch.startswith(text[:45] + char)
     assert len(branch) == 46 + 60
+    settled_address(page)
     page.go_back()
     page.wait_for_function(SHOWS, arg=text)
     page.go_forward()

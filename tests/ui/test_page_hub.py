@@ -9,7 +9,7 @@ import textwrap
 
 import preloaded
 import pytest
-from browser import visitor
+from browser import settled_address, visitor
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
@@ -97,6 +97,7 @@ def test_the_app_starts_with_its_hub_model_and_updates_it(page, hub, other_weigh
     expect(page.locator("#model-summary")).to_contain_text(f"revision {first[:7]}")
     link = generate_short(page)
     assert f"revision={first}" in link
+    settled_address(page)  # the reloaded page shows its text
     old = text_of(page)
     second = hub.add(REPO, other_weights)
     summary = page.locator("#model-summary")
@@ -106,7 +107,9 @@ def test_the_app_starts_with_its_hub_model_and_updates_it(page, hub, other_weigh
             expect(summary).to_contain_text(second[:7], timeout=10_000)
             break
     expect(summary).to_contain_text(second[:7])
-    assert generate_short(page) != link
+    generate_short(page)
+    shown = page.locator("#link")
+    expect(shown).to_have_attribute("href", re.compile(f"revision={second}"))
     assert text_of(page) != old
     page.goto(link)  # the link keeps its revision
     expect(chosen(page)).to_have_text(f"{REPO}@{first}")

@@ -139,7 +139,7 @@ def test_the_details_of_a_run_are_shown_and_its_model_writes(page, watch_app):
         expect(page.locator("#prompt textarea")).to_have_value("KING:\nkept")
         page.wait_for_timeout(1000)  # in which a generation would begin
         assert page.locator("#text").inner_text() == text
-        assert "tab=watch" not in page.url
+        expect(page).not_to_have_url(re.compile("tab=watch"))
     finally:
         shutil.rmtree(log.parent.with_name("copy"))
 
@@ -176,6 +176,7 @@ def test_only_the_browser_that_started_a_run_acts_on_it(browser, page, watch_app
     )
     refused = client.fire(stop["id"], False, "f" * 32, "theirs")
     assert "somebody else" in refused[1]
+    expect(page).to_have_url(re.compile("run=theirs"))
     page.reload()  # it is still theirs
     expect(head(page)).to_contain_text("theirs is learning", timeout=60_000)
     page.locator("#stop").click()
@@ -253,6 +254,7 @@ def delete_after_asking(page):
 def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_app):
     start_a_run_without_moving_the_page(page)
     check_that_the_shown_run_advances(page)
+    expect(page).to_have_url(re.compile("run=mine"))
     page.reload()
     expect(head(page)).to_contain_text("mine is learning", timeout=60_000)
     before = step_of(page)
