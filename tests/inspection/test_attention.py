@@ -9,6 +9,7 @@ from small_models import LECTURE, make_model
 from charlm.data.tokenizer import CharTokenizer
 from charlm.generation.stream import context_start
 from charlm.inspection.attention import attention
+from charlm.inspection.patterns import masks_of, patterns
 from charlm.inspection.scores import TOP_CHARS
 from charlm.models.gpt import GPT
 from charlm.models.parts import parts_of
@@ -106,6 +107,25 @@ def test_heads_and_lens_are_those_of_transformers(network):
             assert len(result["lens"]) == config.n_layer + 1 == len(logits)
             for shown, p in zip(result["lens"], logits.softmax(-1), strict=True):
                 check_top(shown, p)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@torch.no_grad()
+def test_patterns_are_those_of_the_attentions_of_transformers(network):
+    model = make_model("today", TOKENIZER.vocab_size, **NETWORKS[network])
+    for off in ([], ["0.mlp"]):
+        theirs, found = their_model(model, off), set()
+        for text in TEXTS[1:]:
+            result = attention(model, TOKENIZER, text, off)
+            context = text[result["start"] :]
+            out = theirs(torch.tensor([TOKENIZER.encode(context)]), output_attentions=True)
+            layers = [layer for layer in result["layers"] if layer["kind"] == "attention"]
+            for layer, weights in zip(layers, out.attentions, strict=True):
+                expected = patterns(weights[0], masks_of(context))
+                for own, other in zip(layer["patterns"], expected, strict=True):
+                    assert own == pytest.approx(other, abs=1e-3)
+                    found.add(own["closest"])
+        assert len(found) > 1
 
 
 def close(actual, expected):
