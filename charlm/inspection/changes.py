@@ -27,12 +27,7 @@ def changes(model, tokenizer, text, index, char, off=()):
     front of the first block. Nothing moves if the context starts after `index`. A bigram model has
     no layers, and None as `embedding`.
     """
-    if not 0 <= index < len(text):
-        raise CharlmError(
-            f"the text has no character {quote(index)}; it has {len(text):,}, which count from 0"
-        )
-    if char not in tokenizer.ids:
-        raise CharlmError(f"this model does not know the character {quote(char)}; choose another")
+    check(tokenizer, text, index, char)
     start = context_start(len(text), model.config.block_size)
     both = (text, text[:index] + char + text[index + 1 :])
     ids = torch.tensor([tokenizer.encode(text[start:]) for text in both])  # (2, T)
@@ -48,14 +43,18 @@ def changes(model, tokenizer, text, index, char, off=()):
         ]
         logits = model.head(model.norm_out(stream[-1][:, -1]))
     before, after = (prediction(row, tokenizer) for row in logits.float().softmax(dim=-1).cpu())
-    return {
-        "index": index,
-        "char": char,
-        "before": before,
-        "after": after,
-        "layers": layers,
-        "embedding": embedding,
-    }
+    predictions = {"before": before, "after": after}
+    return {"index": index, "char": char, **predictions, "layers": layers, "embedding": embedding}
+
+
+def check(tokenizer, text, index, char):
+    """Raise CharlmError unless the text has a character at `index` and the model knows `char`."""
+    if not 0 <= index < len(text):
+        raise CharlmError(
+            f"the text has no character {quote(index)}; it has {len(text):,}, which count from 0"
+        )
+    if char not in tokenizer.ids:
+        raise CharlmError(f"this model does not know the character {quote(char)}; choose another")
 
 
 def distance(before, after):

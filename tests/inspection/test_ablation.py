@@ -39,6 +39,19 @@ def test_parts_computed_in_groups_have_the_same_bits(together, monkeypatch):
     assert dict(ablation(model, TOKENIZER, text)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_first_parts_are_computed_in_small_groups(monkeypatch):
+    module, sizes = importlib.import_module("charlm.inspection.ablation"), []
+    computed = module.log_probabilities
+
+    def count(network, ids, B):
+        sizes.append(B)
+        return computed(network, ids, B)
+
+    monkeypatch.setattr(module, "log_probabilities", count)
+    expected = [[1], *[[1, 4]] * 4, *[[1, 4, 16]] * 16]  # so far, as each part comes
+    assert [list(sizes) for _ in ablation(MODELS["deep"], TOKENIZER, "badge")] == expected
+
+
 def test_a_bigram_model_has_its_own_score_alone():
     model, text = make_model("bigram", V), "a\nbadge" * 9
     ((part, bits),) = ablation(model, TOKENIZER, text)
