@@ -160,12 +160,15 @@ def head_html(title, weights, pattern, context):
 
 
 def pattern_html(pattern):
-    """Return what a head does on this text, and the share of its weights that this explains."""
-    share = f"<small>{percent(pattern['share'])}</small>"
+    """Return what a head does on this text, and the share of its weights that this explains.
+
+    Beside it stands the share that weights would have which are even over all letters.
+    """
+    measured = f"{percent(pattern['share'])}, evenly it would be {percent(pattern['even'])}"
     if pattern["pattern"]:
-        return f"mostly {pattern['pattern']} {share}"
-    closest = pattern["closest"] and f"<small>(most like: {pattern['closest']},</small> {share})"
-    return f"no clear pattern {closest or ''}"
+        return f"mostly {pattern['pattern']} <small>({measured})</small>"
+    closest = pattern["closest"] and f" <small>(most like {pattern['closest']}: {measured})</small>"
+    return f"no clear pattern{closest or ''}"
 
 
 def strip_html(chars, levels):
