@@ -15,7 +15,7 @@ from charlm.ui.inside import build_inside_tab
 from charlm.ui.launch import launch_arguments
 from charlm.ui.masthead import ANNOUNCEMENTS, masthead_html
 from charlm.ui.page import Page
-from charlm.ui.page_load import connect_page_load
+from charlm.ui.page_load import connect_page_load, connect_tabs_load
 from charlm.ui.play import build_play_tab
 from charlm.ui.play_html import first_text_html, model_summary_html
 from charlm.ui.shown_text import MAX_JSON_CHARS
@@ -64,18 +64,8 @@ def build(directory, model=None, limits=None, trainer=None):
         declare_gpu_event()
         # Gradio's estimates, which the page does not show, cost the square of the events that wait
         page.queue(status_update_rate=60)
-        connect_page_load(
-            page,
-            library,
-            default,
-            controls,
-            requests,
-            tabs,
-            monitor,
-            view.run,
-            inside,
-            address_notice,
-        )
+        connect_tabs_load(page, tabs, monitor, view.run, inside)
+        connect_page_load(page, library, default, controls, requests, monitor, address_notice)
         connect_write(library, view, tabs, controls)
         connect_tabs(library, play_tab, watch_tab, inside_tab, controls, inside, timer)
     return page

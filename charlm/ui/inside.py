@@ -27,41 +27,48 @@ def build_inside_tab(library, default):
     gr.HTML("<h2>Look inside a model</h2>", elem_classes="screen-reader-only")
     with gr.Row(elem_id="inside"):
         with gr.Column(scale=2, min_width=0, elem_id="inside-left"):
-            model = gr.Radio(
-                library.names(),
-                value=default,
-                label="Model to look inside",
-                interactive=True,  # which Gradio sees only of components whose values it sends
-                elem_id="inside-model",
-            )
-            with gr.Column(min_width=0, elem_id="inside-paper"):
-                text = gr.HTML(elem_id="inside-text")
-            caption = gr.HTML(elem_id="inside-caption")
-            typed = gr.Textbox(
-                label="A text of your own",
-                placeholder="Type a text, and look at what comes next. Empty: the text in Play.",
-                lines=2,
-                max_lines=6,
-                max_length=MAX_TEXT_CHARS,
-                interactive=True,
-                elem_id="inside-typed",
-            )
+            left = build_text(library, default)
         with gr.Column(scale=3, min_width=0, elem_id="inside-right"):
-            view = InsideView(
-                model=model,
-                text=text,
-                caption=caption,
-                typed=typed,
-                panel_choice=gr.Radio(
-                    [(title, name) for name, title in PANELS.items()],
-                    value=next(iter(PANELS)),
-                    label="What to look at",
-                    show_label=False,
-                    interactive=True,
-                    elem_id="inside-panel-choice",
-                ),
-                costs=gr.HTML(elem_id="inside-costs"),
-                panel=gr.HTML(elem_id="inside-shown"),
-            )
+            right = {
+                "panel_choice": build_panel_choice(),
+                "costs": gr.HTML(elem_id="inside-costs"),
+                "panel": gr.HTML(elem_id="inside-shown"),
+            }
+    view = InsideView(**left, **right)
     connect_inside_events(library, view)
     return view
+
+
+def build_text(library, default):
+    """Build the text and what chooses it; returns the components by their names in InsideView."""
+    model = gr.Radio(
+        library.names(),
+        value=default,
+        label="Model to look inside",
+        interactive=True,  # which Gradio sees only of components whose values it sends
+        elem_id="inside-model",
+    )
+    with gr.Column(min_width=0, elem_id="inside-paper"):
+        text = gr.HTML(elem_id="inside-text")
+    caption = gr.HTML(elem_id="inside-caption")
+    typed = gr.Textbox(
+        label="A text of your own",
+        placeholder="Type a text, and look at what comes next. Empty: the text in Play.",
+        lines=2,
+        max_lines=6,
+        max_length=MAX_TEXT_CHARS,
+        interactive=True,
+        elem_id="inside-typed",
+    )
+    return {"model": model, "text": text, "caption": caption, "typed": typed}
+
+
+def build_panel_choice():
+    return gr.Radio(
+        [(title, name) for name, title in PANELS.items()],
+        value=next(iter(PANELS)),
+        label="What to look at",
+        show_label=False,
+        interactive=True,
+        elem_id="inside-panel-choice",
+    )

@@ -12,6 +12,7 @@ from charlm.serving.parameters import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Text, pa
 from charlm.ui.events import QUIET, SLOW, until_done
 from charlm.ui.inside_html import PANELS
 from charlm.ui.link import SETTINGS, link_from_query
+from charlm.ui.page import OneOf
 from charlm.ui.play_html import fetching, model_summary_html, notices_html
 from charlm.ui.shown_text import MAX_TEXT_CHARS, link_request
 
@@ -21,12 +22,25 @@ FIELDS_JS = "(...values) => window.charlm.savedFields()"
 SAVE_JS = "(...values) => window.charlm.saveFields(values)"
 
 
-def connect_page_load(
-    page, library, default, controls, requests, tabs, monitor, run, inside, address_notice
-):
-    """Connect the load events of `page`; `default`: the model chosen when it was built.
+def connect_tabs_load(page, tabs, monitor, run, inside):
+    """Connect the event that opens the tab of the address, with what it shows.
 
     `run`: the choice of the run shown, of those of `monitor`. `inside`: an InsideView.
+    """
+
+    def open_tab(request: gr.Request):
+        values, _ = tabs_query(request.query_params, monitor.statuses())
+        fields = (values.get(name) for name in ("run", "panel", "text"))
+        tab = gr.Tabs(selected=values["tab"]) if "tab" in values else gr.skip()
+        return tab, *(gr.skip() if value is None else gr.update(value=value) for value in fields)
+
+    page.load(open_tab, None, [tabs, run, inside.panel_choice, inside.typed], **QUIET)
+
+
+def connect_page_load(page, library, default, controls, requests, monitor, address_notice):
+    """Connect the event that shows the text of the address, and restores what was typed.
+
+    `default`: the model chosen when the page was built. `monitor`: knows the runs.
     """
     fields = [controls.prompt, *controls.settings, controls.model]
     saved = gr.Textbox(visible="hidden", max_length=MAX_FIELDS_CHARS)
@@ -41,24 +55,13 @@ def connect_page_load(
         "has_link": has_link,
     }
 
-    def open_tab(request: gr.Request):
-        query = request.query_params
-        tab, name, panel = (query.get(part) for part in ("tab", "run", "panel"))
-        selected = gr.Tabs(selected=tab) if tab in TABS[1:] else gr.skip()
-        shown = gr.update(value=name) if name in monitor.statuses() else gr.skip()
-        panel = gr.update(value=panel) if panel in PANELS else gr.skip()
-        text = query.get("text", "")
-        typed = gr.update(value=text) if 0 < len(text) <= MAX_TEXT_CHARS else gr.skip()
-        return selected, shown, panel, typed
-
     async def load(request: gr.Request, typed):
         query = request.query_params
-        problems = problems_with_tab(query, monitor)
+        _, problems = tabs_query(query, monitor.statuses())
         client = client_of(request)
         async for updates in page_updates(library, client, query, typed, default, problems):
             yield [updates.get(name, gr.skip()) for name in outputs]
 
-    page.load(open_tab, None, [tabs, run, inside.panel_choice, inside.typed], **QUIET)
     loaded = page.load(load, saved, [*outputs.values()], js=FIELDS_JS, **SLOW)
     loaded.then(**requests.event(prepared=has_link))
     loaded.then(None, None, None, js="() => window.charlm.openInside()", **QUIET)
@@ -137,16 +140,23 @@ def names_and_summary(library, name):
     return library.names(), model_summary_html(library, name)
 
 
-def problems_with_tab(query, monitor):
-    """Return sentences on the tab and the run that an address names and that are not here."""
-    tab, run, problems = query.get("tab", "play"), query.get("run"), []
-    if tab not in TABS:
-        problems.append(
-            f"In this address, tab is {quote(tab)}; it must be one of {', '.join(TABS)}."
-        )
-    if run is not None and run not in monitor.statuses():
+def tabs_query(query, runs):
+    """Return (values, problems): what an address says of the tabs, by the names of its parameters.
+
+    `runs`: names. `problems`: sentences on values that are not allowed, which are left out.
+    """
+    checks = {"tab": OneOf(TABS), "run": Text("", MAX_NAME_CHARS)}
+    checks |= {"panel": OneOf(tuple(PANELS)), "text": Text("", MAX_TEXT_CHARS)}
+    values, problems = {}, []
+    for name, check in checks.items():
+        try:
+            values |= {name: check.check(name, query[name])} if name in query else {}
+        except CharlmError as error:
+            problems.append(f"In this address, {error}.")
+    if values.get("run") not in (None, *runs):
+        run = values.pop("run")
         problems.append(f"In this address, run is {quote(run)}; there is no such run here.")
-    return problems
+    return values, problems
 
 
 def find_linked_model(library, link):

@@ -1,15 +1,13 @@
 """What an address and the fields of an earlier visit fill in."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
 from charlm.serving.limits import Limits
-from charlm.ui.page_load import problems_with_tab, typed_fields
+from charlm.ui.page_load import tabs_query, typed_fields
 
 FIELDS = ["To be", 300, 0.5, 3, 0.0, 0.0, -1, "gpt"]
-MONITOR = SimpleNamespace(statuses=lambda: {"fast": None})
 
 
 def test_the_fields_of_an_earlier_visit_are_restored():
@@ -30,9 +28,14 @@ def test_other_fields_are_not(text):
     [
         ({}, []),
         ({"tab": "watch", "run": "fast"}, []),
-        ({"tab": "xyz"}, ["In this address, tab is 'xyz'; it must be play or watch."]),
-        ({"run": ""}, ["In this address, run is ''; there is no such run here."]),
+        ({"tab": "inside", "panel": "lens", "text": "KING"}, []),
+        ({"tab": "xyz"}, ["tab is 'xyz'; it must be one of play, watch, inside"]),
+        ({"run": ""}, ["run is ''; there is no such run here"]),
+        ({"panel": ""}, ["panel is ''; it must be one of context, heads, lens, parts, change"]),
+        ({"text": "a" * 20_001}, ["text has 20,001 characters; at most 20,000 are taken here"]),
     ],
 )
-def test_an_unknown_tab_or_run_is_a_problem(query, problems):
-    assert problems_with_tab(query, MONITOR) == problems
+def test_what_an_address_says_of_the_tabs_is_checked(query, problems):
+    values, found = tabs_query(query, ["fast"])
+    assert found == [f"In this address, {problem}." for problem in problems]
+    assert values == ({} if problems else query)
