@@ -1,5 +1,6 @@
 """The Play tab in Chromium."""
 
+import contextlib
 import re
 from itertools import pairwise
 
@@ -8,13 +9,40 @@ from browser import visitor
 from playwright.sync_api import expect
 
 
-@pytest.fixture
-def page(browser, app, request):
-    """The page of a new visitor."""
-    with visitor(browser, app, **getattr(request, "param", {})) as page:
+@contextlib.contextmanager
+def opened(browser, app, **options):
+    """Yield the page of a new visitor; fail on connections to other machines."""
+    with visitor(browser, app, **options) as page:
         expect(page.locator("#generate")).to_be_visible(timeout=60_000)
         yield page
     assert app.calls_to_elsewhere() == []
+
+
+@pytest.fixture
+def fresh_page(browser, app, request):
+    """The page of a new visitor."""
+    with opened(browser, app, **getattr(request, "param", {})) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def used_page(browser, app):
+    with opened(browser, app) as page:
+        yield page
+
+
+CLEAR = """() => {
+    document.querySelector("#status p").textContent = "";
+    document.querySelectorAll("#text p").forEach((line) => line.remove());
+}"""
+
+
+@pytest.fixture
+def page(used_page):
+    """A page that other tests have used, without the text and the status line that they left."""
+    wait_until_done(used_page)
+    used_page.evaluate(CLEAR)
+    return used_page
 
 
 def text_of(page):
@@ -48,7 +76,8 @@ def wait_until_done(page):
     expect(page.locator("#text .generating")).to_have_count(0)
 
 
-def test_a_fresh_page_shows_the_last_sample_of_training(page):
+def test_a_fresh_page_shows_the_last_sample_of_training(fresh_page):
+    page = fresh_page
     assert len(text_of(page)) == 20  # the small run's --sample-chars
     expect(page.locator("#status")).to_contain_text("small-gpt, as it wrote at step 30")
     expect(page.locator("#model-summary")).to_contain_text("validation loss")
@@ -115,7 +144,8 @@ BEGIN = """() => {
 }"""
 
 
-def test_escape_stops_the_focus_stays_and_screen_readers_hear_of_it(page):
+def test_escape_stops_the_focus_stays_and_screen_readers_hear_of_it(fresh_page):
+    page = fresh_page
     page.locator("#generate").focus()
     page.evaluate(BEGIN)  # as an update of the server does
     expect(page.locator("#stop-generating")).to_be_focused()
@@ -254,7 +284,8 @@ def test_the_text_can_be_copied(page):
     assert page.evaluate("navigator.clipboard.readText()") == text_of(page)
 
 
-def test_an_invalid_setting_is_reported_and_the_next_request_works(page):
+def test_an_invalid_setting_is_reported_and_the_next_request_works(fresh_page):
+    page = fresh_page
     set_length(page, 50)
     seed = page.locator("#settings input[type=number]").last
     seed.fill("-5")
@@ -282,8 +313,9 @@ def test_an_invalid_setting_is_reported_and_the_next_request_works(page):
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
-@pytest.mark.parametrize("page", [PHONE, PHONE | {"color_scheme": "dark"}], indirect=True)
-def test_the_page_fits_a_phone_and_scrolls_to_the_text(page):
+@pytest.mark.parametrize("fresh_page", [PHONE, PHONE | {"color_scheme": "dark"}], indirect=True)
+def test_the_page_fits_a_phone_and_scrolls_to_the_text(fresh_page):
+    page = fresh_page
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 390
     page.locator("#generate").tap()
@@ -291,8 +323,12 @@ def test_the_page_fits_a_phone_and_scrolls_to_the_text(page):
     wait_until_done(page)
 
 
-@pytest.mark.parametrize("page", [{"color_scheme": s} for s in ("light", "dark")], indirect=True)
-def test_light_and_dark_have_their_own_background(page):
+SCHEMES = [{"color_scheme": scheme} for scheme in ("light", "dark")]
+
+
+@pytest.mark.parametrize("fresh_page", SCHEMES, indirect=True)
+def test_light_and_dark_have_their_own_background(fresh_page):
+    page = fresh_page
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     background = page.evaluate(
         "getComputedStyle(document.querySelector('#output')).backgroundColor"
