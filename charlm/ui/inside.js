@@ -115,11 +115,10 @@
   // The letter stays in view, in the text that scrolls in its frame.
   function scrollToLetter() {
     const [range] = rangesBetween(article(), Math.max(0, state.index - 1), state.index + 1);
-    const paper = find("inside-paper");
     const box = range?.getBoundingClientRect();
-    const frame = paper.getBoundingClientRect();
+    const frame = article().getBoundingClientRect();
     if (box && (box.top < frame.top || box.bottom > frame.bottom)) {
-      paper.scrollTop += box.top - frame.top - frame.height / 2;
+      article().scrollTop += box.top - frame.top - frame.height / 2;
     }
   }
 

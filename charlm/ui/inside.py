@@ -48,8 +48,7 @@ def build_text(library, default):
         interactive=True,  # which Gradio sees only of components whose values it sends
         elem_id="inside-model",
     )
-    with gr.Column(min_width=0, elem_id="inside-paper"):
-        text = gr.HTML(elem_id="inside-text")
+    text = gr.HTML(elem_id="inside-text")
     caption = gr.HTML(elem_id="inside-caption")
     typed = gr.Textbox(
         label="A text of your own",

@@ -310,3 +310,38 @@ def test_a_phone_has_targets_for_fingers_and_scrolls_in_one_direction(page):
     assert page.evaluate(BOTTOM, "train") <= 1.5 * 844
     unfold(page)
     assert_that_it_fits_a_phone(page)
+
+
+def test_look_inside_is_for_everybody(page):
+    """Its panels have what the tests above ask of the other tabs."""
+    page.locator("#generate").click()
+    expect(page.locator("#link")).to_be_visible()
+    page.get_by_role("tab", name="Look inside").click()
+    panels = page.locator("#inside-panel-choice label")
+    for panel in panels.all_inner_texts():
+        panels.filter(has_text=panel).click()
+        expect(page.locator("#inside-panel-choice input:checked")).to_have_value(re.compile("."))
+        if panel == "What it would miss":
+            page.locator("[data-part='1.head0']").click()
+            expect(page.locator("#inside-costs [aria-busy=false]")).to_be_visible()
+            expect(page.locator(".continued").last).not_to_have_text("…")
+        else:
+            shown = {"What it saw": ".chances", "Who looked where": "[data-levels]"}
+            shown |= {"When it made up its mind": ".lens", "One letter changed": ".compared"}
+            expect(page.locator(f"#inside-shown {shown[panel]}").first).to_be_visible()
+        if panel == "Who looked where":
+            page.locator("[data-levels]").first.click()
+        for theme in themes(page):
+            rules = {} if theme == "light" else {"options": CONTRAST}
+            assert serious_violations(page, **rules) == []
+        levels = page.evaluate(HEADINGS)
+        assert levels.count(1) == 1 and levels[:2] == [1, 2]
+        assert all(after <= before + 1 for before, after in pairwise(levels))
+        assert NAMELESS.findall(page.locator("body").aria_snapshot()) == []
+        assert_that_focus_is_visible(page, 12)
+        assert_that_it_fits_a_phone(page)
+        page.set_viewport_size({"width": 1280, "height": 2400})
+    assert_that_borders_are_visible(page, 7)
+    page.emulate_media(forced_colors="active")
+    chosen = [page.evaluate(FILLS, "inside-panel-choice")[i] for i in (4, 0)]
+    assert chosen[0] != chosen[1]
