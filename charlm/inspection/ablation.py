@@ -12,19 +12,20 @@ FIRST, TOGETHER = 4, 16  # parts computed at a time: few at first, which come so
 
 
 def ablation(model, tokenizer, text):
-    """Yield (part, bits per character of `text` without it); the first part, "", is none.
+    """Yield {part: bits per character of `text` without it} for some parts at a time.
 
-    `text`: one or more known characters. The parts are those of models.parts.
+    `text`: one or more known characters. The parts are those of models.parts. The first value has
+    the part "", which is none.
     """
     ids = tokenizer.encode(tokenizer.start_char + text)
-    yield "", bits_per_char(model, ids, 1)[0]
+    yield {"": bits_per_char(model, ids, 1)[0]}
     per_row = min(len(ids), model.config.block_size) * tokenizer.vocab_size
     parts, most, size = parts_of(model), max(1, MAX_LOGITS // per_row), FIRST
     while parts:
         size = min(size, most)
         group, parts, size = parts[:size], parts[size:], TOGETHER
         network = without(model, [[part] for part in group])
-        yield from zip(group, bits_per_char(network, ids, len(group)), strict=True)
+        yield dict(zip(group, bits_per_char(network, ids, len(group)), strict=True))
 
 
 def bits_per_char(network, ids, B):

@@ -23,39 +23,58 @@ def attention(model, tokenizer, text, off=()):
     the embedding and after each block (nostalgebraist 2020, the logit lens). A bigram model has no
     layers, and one entry in `lens`.
     """
-    ids = tokenizer.encode(text)
-    start = context_start(len(ids), model.config.block_size)
-    ids = torch.tensor([ids[start:]], device=next(model.parameters()).device)  # (1, T)
+    start = context_start(len(text), model.config.block_size)
+    ids = torch.tensor([tokenizer.encode(text[start:])], device=next(model.parameters()).device)
     if model.kind == "bigram":
         layers, logits = [], model(ids)[:, -1]  # (1, V)
     else:
-        inside, stream = look_inside(model, ids, off)
+        inside, stream = look_inside(model, ids, off)  # (1, T)
         layers = describe(inside, text[start:])
-        logits = model.head(model.norm_out(torch.cat([x[:, -1] for x in stream])))
-    lens = top_chars(logits.float().log_softmax(dim=-1).cpu(), tokenizer)
-    return {"start": start, "layers": layers, "lens": lens}
+        logits = lens_logits(model, stream)
+    return {"start": start, "layers": layers, "lens": top_of(logits, tokenizer)}
+
+
+@torch.inference_mode()
+def lens(model, tokenizer, text, off=()):
+    """Return what `attention` returns as "lens", at the cost of a prediction."""
+    start = context_start(len(text), model.config.block_size)
+    ids = torch.tensor([tokenizer.encode(text[start:])], device=next(model.parameters()).device)
+    if model.kind == "bigram":
+        return top_of(model(ids)[:, -1], tokenizer)
+    _, stream = look_inside(model, ids, off)
+    return top_of(lens_logits(model, stream), tokenizer)
+
+
+def lens_logits(model, stream):
+    """Return the logits (n_layer + 1, V) of the last character at each place of the stream."""
+    return model.head(model.norm_out(torch.cat([x[:, -1] for x in stream])))
+
+
+def top_of(logits, tokenizer):
+    return top_chars(logits.float().log_softmax(dim=-1).cpu(), tokenizer)
 
 
 def describe(layers, context):
     """Return the layers of `attention`; `layers`: those of look_inside for the one text."""
     masks = {"attention": masks_of(context), "convolution": offset_masks(len(context))}
-    found = {}  # for each kind, an iterator over its heads of all layers: at once is faster
-    for kind in {kind for kind, _ in layers}:
-        weights = torch.cat([weights[0] for k, weights in layers if k == kind])
-        found[kind] = iter(patterns(weights, masks[kind]))
-    described = []
-    for layer, (kind, weights) in enumerate(layers):
-        heads = weights[0, :, -1].tolist()
-        own = [next(found[kind]) for _ in heads]
-        described.append({"layer": layer, "kind": kind, "heads": heads, "patterns": own})
-    return described
+    return [
+        {
+            "layer": layer,
+            "kind": kind,
+            "heads": weights[0, :, -1].tolist(),
+            "patterns": patterns(weights[0], masks[kind]),
+        }
+        for layer, (kind, weights) in enumerate(layers)
+    ]
 
 
 def look_inside(model, ids, off=()):
     """Return what a GPT computes for ids (B, T) on the way: (layers, stream).
 
-    `layers`: for each block, its kind and the weights (B, heads, T, T) of all its characters, as in
-    `attention`. `stream`: the residual stream, after the embedding and after each block, (B, T, C).
+    `layers`: an iterator over the kind of each block and its weights (B, heads, T, T) at all
+    characters, as in `attention`; those of a block are computed when it is reached, since those of
+    all blocks could fill the memory. `stream`: the residual stream, after the embedding and after
+    each block, (B, T, C).
     """
     model = without(model, [off])
     mixed, stream = [], []  # `mixed`: the arguments of each attention or convolution
@@ -64,13 +83,16 @@ def look_inside(model, ids, off=()):
         block.register_forward_pre_hook(lambda _, args: stream.append(args[0]))
     model.norm_out.register_forward_pre_hook(lambda _, args: stream.append(args[0]))
     model(ids)
-    layers = []
+    return weights_of(model, mixed), stream
+
+
+def weights_of(model, mixed):
+    """Yield the layers of look_inside; `mixed`: the arguments of each block's mixer."""
     for layer, (block, (x, mask, rotary, _)) in enumerate(zip(model.blocks, mixed, strict=True)):
         if model.config.attends(layer):
-            layers.append(("attention", block.mixer.weights(x, mask, rotary)))
+            yield "attention", block.mixer.weights(x, mask, rotary)
         else:
-            layers.append(("convolution", influence(block.mixer, x)[:, None]))
-    return layers, stream
+            yield "convolution", influence(block.mixer, x)[:, None]
 
 
 def influence(conv, x):

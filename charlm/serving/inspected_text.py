@@ -1,11 +1,12 @@
 """A text and a letter of it, and what a model does there, for the page."""
 
+import hashlib
 from dataclasses import dataclass, replace
 
 from charlm.config import SampleConfig
 from charlm.generation.stream import context_start
 from charlm.inspection.ablation import ablation
-from charlm.inspection.attention import attention
+from charlm.inspection.attention import attention, lens
 from charlm.inspection.changes import changes
 from charlm.inspection.scores import score
 from charlm.serving.generate import TextRequest, generate
@@ -53,6 +54,11 @@ class InspectedText:
         end = max(self.index, MAX_ABLATION_CHARS)
         return self.text[max(0, end - MAX_ABLATION_CHARS) : end]
 
+    @property
+    def scored_digest(self):
+        """What tells `scored`, read by this model, from other texts and models."""
+        return hashlib.sha256(f"{self.model}\n{self.scored}".encode()).hexdigest()[:16]
+
     def request(self, length, off, **options):
         """Return the TextRequest that writes on from before the letter, with parts `off`."""
         start = min(self.index, self.prompt_length)
@@ -76,14 +82,17 @@ def inspected_text(library, text, prompt_length, index, model, config):
 
 async def chances(library, client, inspected, off):
     """Return the alternatives of the letter with parts `off`: see inspection.alternatives."""
-    return await last_alternatives(
-        library, inspected.request(1, off, keep_alternatives=True), client
-    )
+    request = inspected.request(1, off, keep_alternatives=True)
+    return await last_alternatives(library, request, client)
 
 
-async def continuation(library, client, inspected, off, length):
-    """Return `length` characters that the model writes from the letter on, with parts `off`."""
-    async for progress in generate(library, inspected.request(length, off), client):
+async def continuation(library, client, inspected, off, length, stop_requested=lambda: False):
+    """Return `length` characters that the model writes from the letter on, with parts `off`.
+
+    There are fewer if stop_requested() returns true before the end.
+    """
+    request = inspected.request(length, off)
+    async for progress in generate(library, request, client, stop_requested):
         last = progress
     return last.text[last.earlier_length :]
 
@@ -94,6 +103,12 @@ async def attention_at(library, client, inspected):
     return await library.pools.scoring.run(client, attention, *arguments)
 
 
+async def lens_at(library, client, inspected):
+    """Return the likeliest letters after each block: see inspection.attention."""
+    arguments = inspected.network, inspected.tokenizer, inspected.context, inspected.off
+    return await library.pools.scoring.run(client, lens, *arguments)
+
+
 async def changed_by(library, client, inspected, index, char):
     """Return what another letter at `index` of the context changes: see inspection.changes."""
     arguments = inspected.network, inspected.tokenizer, inspected.context, index, char
@@ -101,11 +116,11 @@ async def changed_by(library, client, inspected, index, char):
 
 
 async def part_costs(library, client, inspected):
-    """Yield (part, bits per character of the text without it), first with none: see ablation."""
-    costs = ablation(inspected.network, inspected.tokenizer, inspected.scored)
+    """Yield {part: bits per character of the text without it} for some parts: see ablation."""
+    groups = ablation(inspected.network, inspected.tokenizer, inspected.scored)
     # a call for each, so that others take turns
-    while (cost := await library.pools.scoring.run(client, next, costs, None)) is not None:
-        yield cost
+    while (group := await library.pools.scoring.run(client, next, groups, None)) is not None:
+        yield group
 
 
 async def bits_without(library, client, inspected):

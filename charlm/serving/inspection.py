@@ -38,9 +38,10 @@ def ablations(library, text, model):
             f"the text has {len(text):,} characters; at most {MAX_ABLATION_CHARS:,} are read"
             " without each part"
         )
-    (_, whole), *parts = ablation(network, tokenizer, text)
-    parts = [{"part": part, "bits_per_char": bits} for part, bits in parts]
-    return {"bits_per_char": whole, "parts": parts}
+    whole, *groups = ablation(network, tokenizer, text)
+    costs = [cost for group in groups for cost in group.items()]
+    parts = [{"part": part, "bits_per_char": bits} for part, bits in costs]
+    return {"bits_per_char": whole[""], "parts": parts}
 
 
 async def next_alternatives(library, text, model, config, client, off=""):

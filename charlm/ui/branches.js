@@ -14,7 +14,8 @@
   // of the branch that was shown last.
   let entries = [];
   try {
-    entries = JSON.parse(sessionStorage.getItem(TREE)) ?? [];
+    const stored = JSON.parse(sessionStorage.getItem(TREE));
+    if (Array.isArray(stored)) entries = stored;
   } catch {
     // storage is switched off: the tree lasts as long as this page
   }

@@ -4,11 +4,11 @@ from bisect import bisect
 from html import escape
 
 from charlm.ui.chances_html import name, percent
-from charlm.ui.inside_html import described, letter, panel_html
+from charlm.ui.inside_html import LEVELS, described, letter, panel_html
+from charlm.ui.play_html import notices_html
 
 LETTERS = 40  # last letters of the context that can be changed
 ROWS = 8  # letters whose chances are compared
-MOVES = (0.02, 0.05, 0.12, 0.25, 0.5)  # shares from which a darker colour is used
 INTRODUCTION = (
     "The network is <b>causal</b>: a letter changes only what comes after it. Choose a letter, type"
     " another, and see which heads look elsewhere, how far the residual stream moves after each"
@@ -16,22 +16,32 @@ INTRODUCTION = (
 )
 
 
+def first_changeable(inspected):
+    """Return the index of the first letter that can be changed."""
+    return max(inspected.start, inspected.index - LETTERS)
+
+
 def letters_html(inspected, index, char):
     """Return the letters before the selected one as buttons, and a field for the other letter."""
-    first = max(0, inspected.index - LETTERS)
     buttons = "".join(
         f'<button type="button" data-change="{i}" aria-pressed="{str(i == index).lower()}"'
         f' aria-label="Change letter {i + 1}, {name(inspected.text[i])}">{seen(inspected.text[i])}'
         "</button>"
-        for i in range(first, inspected.index)
+        for i in range(first_changeable(inspected), inspected.index)
     )
     chosen = seen(inspected.text[index])
     field = (
-        f'<label class="other">Instead of <b>{chosen}</b>: <input id="changed" maxlength="2"'
-        f' value="{escape(char)}" autocomplete="off" autocapitalize="off" spellcheck="false">'
-        "</label>"
+        f'<label class="other">Instead of <b>{chosen}</b>:'
+        f' <input id="changed" value="{escape(char)}" data-index="{index}"'
+        ' autocomplete="off" autocapitalize="off" spellcheck="false"></label>'
     )
     return f'<div class="letters">{buttons}</div>{field}'
+
+
+def unknown_html(inspected, index, char, sentence):
+    """Return the panel with a sentence on a letter that the model does not know."""
+    letters = letters_html(inspected, index, char)
+    return panel_html("change", INTRODUCTION, letters + notices_html([sentence]))
 
 
 def seen(char):
@@ -96,4 +106,4 @@ def moved_row_html(title, heads, moved):
 
 
 def cell_html(title, share):
-    return f'<td class="w{bisect(MOVES, share)}"><b>{title}</b> {percent(share)}</td>'
+    return f'<td class="w{bisect(LEVELS, share)}"><b>{title}</b> {percent(share)}</td>'

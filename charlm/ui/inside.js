@@ -5,6 +5,7 @@
   const { textOf, letterAt, indexOf, letterOf, rangesBetween } = window.charlm.letters;
   const { moved, isMove, highlight } = window.charlm.letters;
   const SETTINGS = { temperature: 0.8, top_k: 0, top_p: 0, min_p: 0, seed: 1 }; // of a fresh page
+  const MAX_OFF = 2000; // characters of the names of parts, as the server allows
   const TYPING = 400; // milliseconds without a key after which what was typed is looked at
 
   const article = () => find("inside-text")?.querySelector("article");
@@ -16,16 +17,17 @@
   // { source, text, prompt_length, index, model, off, changed, other, … the sampler's settings }
   let state = null;
   let wanted = fromAddress(); // until a text is there
-  let costsOf = null; // what the table of parts was requested for
+  let picked = null; // the index of the letter that was selected in Play since
   let serial = 0; // of the latest request
 
   function fromAddress() {
     const asked = new URL(location).searchParams;
-    const at = asked.has("at") ? Number(asked.get("at")) : NaN;
-    const change = /^(\d+):(.*)$/s.exec(asked.get("change") ?? "");
+    const at = /^\d{1,5}$/.exec(asked.get("at") ?? "");
+    const change = /^(\d{1,4}):(.?)$/su.exec(asked.get("change") ?? "");
+    const off = asked.get("off") ?? "";
     return {
-      ...(Number.isSafeInteger(at) && at >= 0 && { index: at }),
-      ...(asked.get("off") && { off: asked.get("off").split(",") }),
+      ...(at && { index: Number(at[0]) }),
+      ...(off && off.length < MAX_OFF && { off: off.split(",") }),
       ...(asked.get("inside_model") && { model: asked.get("inside_model") }),
       ...(change && { changed: Number(change[1]), other: change[2] }),
     };
@@ -37,40 +39,51 @@
   // The text to look inside; null while Play is writing.
   function nextText() {
     const played = find("text")?.querySelector("article");
-    if (!played || isLinkPending || played.classList.contains("generating")) return null;
+    const isWriting = isLinkPending || played?.classList.contains("generating");
+    const typed = typedField()?.value;
+    if (!played || (isWriting && !typed)) return null;
     const shown = JSON.parse(played.dataset.shown ?? "{}");
     const settings = Object.fromEntries(
       Object.entries(SETTINGS).map(([name, value]) => [name, shown[name] ?? value]),
     );
-    const typed = typedField()?.value;
     const text = typed || textOf(played);
     const length = lengthOf(text);
-    const selected = window.charlm.selectedLetter().index ?? Math.max(0, length - 1);
     return {
       ...settings,
       source: JSON.stringify([text, typed ? "" : shown]),
+      raw: text,
       text,
+      isClean: false, // whether it has no characters that the model does not know
       model: shown.model ?? chosen("model"),
       prompt_length: typed ? length : (shown.prompt_length ?? length),
-      index: typed ? length : selected,
+      index: typed ? length : Math.max(0, length - 1),
     };
   }
 
   // Shows the text that there is now, and keeps the letter if it is the text shown already.
   // `isWritten`: whether a text has ended, so that none is waited for.
   function open(isWritten) {
+    if (isWritten && !isLinkPending) forget();
     if (isWritten || document.querySelector("#address-notice .notice")) isLinkPending = false;
     const next = isOpen() && nextText();
     if (!next) return;
+    const isTyped = Boolean(typedField().value);
     if (next.source !== state?.source) {
-      const model = typedField()?.value && state ? state.model : next.model;
+      const model = isTyped && state ? state.model : next.model;
       const kept = model === state?.model ? { off: state.off } : { off: [] };
       const asked = { changed: -1, other: "", ...wanted };
       state = { ...next, ...kept, model, ...asked };
-      state.index = Math.min(state.index, lengthOf(state.text));
-      wanted = {};
-    }
+    } else if (picked === null && find("inside-shown").querySelector("section")) return;
+    if (picked !== null && !isTyped) state.index = picked;
+    state.index = Math.min(state.index, lengthOf(state.text));
+    [wanted, picked] = [{}, null];
     inspect();
+  }
+
+  // Play has written another text, which the address names: what it says of the one before is gone.
+  function forget() {
+    wanted = {};
+    if (!isOpen()) window.charlm.showInAddress({ text: "", off: "", change: "", inside_model: "" });
   }
 
   function inspect(changes = {}) {
@@ -83,15 +96,17 @@
 
   function inspection() {
     const panel = chosen("inside-panel-choice");
-    const { source, off, ...others } = state;
-    const isShown = article() && textOf(article()) === state.text && state.isClean;
-    const costs = JSON.stringify([state.text, state.index, state.model]);
-    const request = { action: "inspect", ...others, off: off.join(","), panel, serial };
-    request.has_text = Boolean(isShown);
-    const isMeasured = document.querySelector('#inside-costs [aria-busy="false"]');
-    request.has_costs = Boolean(isMeasured) && costs === costsOf;
-    if (panel === "parts") costsOf = costs;
-    return JSON.stringify(request);
+    const { source, raw, isClean, off, ...others } = state;
+    const costs = document.querySelector('#inside-costs [aria-busy="false"]');
+    return JSON.stringify({
+      action: "inspect",
+      ...others,
+      off: off.join(","),
+      panel,
+      serial,
+      has_text: isClean,
+      costs_of: costs?.dataset.of ?? "",
+    });
   }
 
   // The text and the letter of an answer have arrived.
@@ -207,7 +222,10 @@
     const button = event.target.closest("button");
     if (!button) return;
     const { step, change, part, levels } = button.dataset;
-    if (step) inspect({ index: state.index + Number(step) });
+    if (step) {
+      const index = Math.min(state.index + Number(step), lengthOf(state.text));
+      inspect({ index: Math.max(0, index) });
+    }
     if (change) {
       inspect({ changed: Number(change), other: "" });
       focused = "#changed";
@@ -244,9 +262,8 @@
       typing = setTimeout(open, TYPING, false);
     }
     if (event.target.id !== "changed" || !event.target.value) return;
-    const pressed = document.querySelector("#inside-shown [data-change][aria-pressed=true]");
     const other = [...event.target.value].at(-1);
-    if (pressed) inspect({ changed: Number(pressed.dataset.change), other });
+    inspect({ changed: Number(event.target.dataset.index), other });
   });
 
   document.addEventListener("change", (event) => {
@@ -254,16 +271,28 @@
     if (event.target.closest("#inside-panel-choice")) inspect();
     const model = event.target.closest("#inside-model") && event.target.value;
     // another network has other parts
-    if (model && model !== state.model) inspect({ model, off: [], isClean: false });
+    if (!model || model === state.model) return;
+    const { raw } = state;
+    const index = Math.min(state.index, lengthOf(raw));
+    inspect({ model, off: [], text: raw, index, isClean: false });
   });
 
   // Another address of the history, or another text in Play.
   addEventListener("popstate", () => {
     wanted = fromAddress();
     if (state) state.source = null;
+    const asked = new URL(location).searchParams;
+    const panel = asked.get("panel") ?? "context";
+    document.querySelector(`#inside-panel-choice input[value="${CSS.escape(panel)}"]`)?.click();
+    const field = typedField();
+    if (field && field.value !== (asked.get("text") ?? "")) {
+      field.value = asked.get("text") ?? "";
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
     open();
   });
 
-  const inside = { inspection, inspected, openInside: open };
+  const letterSelected = (index) => (picked = index);
+  const inside = { inspection, letterSelected, openInside: open };
   window.charlm = { ...window.charlm, ...inside };
 })();

@@ -17,7 +17,7 @@ PANELS = {
     "change": "One letter changed",
 }
 STRIP = 64  # last characters of the context in a strip
-LEVELS = (0.02, 0.05, 0.12, 0.25, 0.5)  # weights from which a darker colour is used
+LEVELS = (0.02, 0.05, 0.12, 0.25, 0.5)  # weights and shares from which a darker colour is used
 MOST = 5  # characters with the largest weights that a head lists
 ALL_ON_HTML = '<button type="button" class="pill" data-all-on>Switch all on</button>'
 LABEL = "The text; arrow keys select the letter to predict"
@@ -25,9 +25,8 @@ LABEL = "The text; arrow keys select the letter to predict"
 
 def inspected_html(inspected):
     """Return the text of an InspectedText."""
-    # a text that was only typed has nothing to mark
-    typed = inspected.prompt_length % max(1, len(inspected.text))
-    html = text_html(inspected.text, typed)
+    is_typed = inspected.prompt_length == len(inspected.text)  # with nothing to mark
+    html = text_html(inspected.text, 0 if is_typed else inspected.prompt_length)
     return html.replace("<article ", f'<article tabindex="0" aria-label="{LABEL}" ', 1)
 
 
@@ -73,7 +72,13 @@ def off_html(inspected):
     return f'<p class="off">Switched off: {", ".join(inspected.off)} {ALL_ON_HTML}</p>'
 
 
-def context_html(inspected, alternatives, vocabulary):
+def letter_chances_html(inspected, alternatives):
+    """Return the chances of the letter, see chances_html."""
+    vocabulary = inspected.tokenizer.chars
+    return chances_html(alternatives, inspected.text, inspected.index, vocabulary, False)
+
+
+def context_html(inspected, alternatives):
     """Return what the model saw, and the chances that it computed from it."""
     start, block_size = inspected.start, inspected.network.config.block_size
     n = inspected.index - start
@@ -93,7 +98,7 @@ def context_html(inspected, alternatives, vocabulary):
     die = "Then a die is rolled: a random number chooses, likelier letters more often."
     if not inspected.config.temperature:
         die = "At temperature 0 no die is rolled: the likeliest letter is taken."
-    chances = chances_html(alternatives, inspected.text, inspected.index, vocabulary, False)
+    chances = letter_chances_html(inspected, alternatives)
     certainty = certainty_html(inspected, alternatives["stages"][0])
     computed = "From the letters that it sees, it computes a chance for every letter it knows."
     body = f"<p>{saw} {computed} {die}</p>"
@@ -111,8 +116,8 @@ def certainty_html(inspected, stage):
     sentence = f"Before the die, the model is {unsure(entropy)} ({entropy:.2f} bits)."
     p = dict(stage["chars"]).get(inspected.char)
     if p:
-        sentence += f" {described(inspected).capitalize()} surprised it by {-math.log2(p):.1f} bits"
-        sentence += f" (a chance of {percent(p)})."
+        bits = f"{-math.log2(p):.1f} bits (a chance of {percent(p)})"
+        sentence += f" The text goes on with {described(inspected)}, which surprised it by {bits}."
     return f"<p>{sentence}</p>"
 
 
@@ -126,8 +131,8 @@ def heads_html(inspected, attention):
     introduction = (
         "<b>Attention</b> is how letters communicate. The last letter sends out a query, every"
         " letter before it a key; the better they fit, the more that letter adds: the darker it"
-        " is here. A convolution has no choice: it mixes the last few letters, by fixed weights."
-        " Select a head to see its weights in the text."
+        " is here. A convolution does not choose where to look: it always mixes the last few"
+        " letters. Select a head to see its weights in the text."
     )
     context = inspected.context[-len(attention["layers"][0]["heads"][0]) :]
     shift = inspected.index - len(context)  # index in the text of the first letter
@@ -182,22 +187,24 @@ def strip_html(chars, levels):
     return "".join(f"<i class=w{level}>{escape(run)}</i>" for run, level in runs)
 
 
-def lens_html(inspected, attention):
-    """Return the likeliest letters after each block, and where the letter came up."""
+def lens_html(inspected, lens):
+    """Return the likeliest letters after each block, and where the letter came up.
+
+    `lens`: see inspection.attention.
+    """
     introduction = (
         "Every block <b>adds</b> to the residual stream. Read after each of them, by the last norm"
         " and the output layer, it shows what the model would write if it ended there. Look for"
         " the block after which the letter is on top, and stays there."
     )
-    rows = ["the embedding", *(f"block {i}" for i in range(len(attention["lens"]) - 1))]
-    if not attention["layers"]:
+    rows = ["the embedding", *(f"block {i}" for i in range(len(lens) - 1))]
+    if len(lens) == 1:
         introduction = "This model has no blocks: its table gives the chances at once."
         rows = ["the table"]
     body = "".join(
-        lens_row_html(title, top, inspected.char)
-        for title, top in zip(rows, attention["lens"], strict=True)
+        lens_row_html(title, top, inspected.char) for title, top in zip(rows, lens, strict=True)
     )
-    verdict = f"<p>{when(inspected, attention['lens'], rows)}</p>"
+    verdict = f"<p>{when(inspected, lens, rows)}</p>" if len(lens) > 1 else ""
     table = f'<table class="lens"><tbody>{body}</tbody></table>'
     return panel_html("lens", introduction, verdict + table)
 
@@ -220,6 +227,6 @@ def when(inspected, lens, rows):
     sentence = f"{place}, {letter(final)} is the likeliest."
     if inspected.char and inspected.char != final:
         were = [rows[i] for i, first in enumerate(firsts) if first == inspected.char]
-        sentence += f" The text has {letter(inspected.char)}, the likeliest "
-        sentence += f"only after {', '.join(were)}." if were else "nowhere."
+        sentence += f" The text has {letter(inspected.char)}, which "
+        sentence += f"was it only after {', '.join(were)}." if were else "was it nowhere."
     return sentence

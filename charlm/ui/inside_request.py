@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from charlm.errors import CharlmError
 from charlm.serving.generate import sample_config
 from charlm.serving.inspected_text import inspected_text
-from charlm.serving.parameters import MAX_INT, MAX_PARTS_CHARS, Integer, Text
+from charlm.serving.parameters import MAX_INT, MAX_NAME_CHARS, MAX_PARTS_CHARS, Integer, Text
 from charlm.ui.inside_html import PANELS
 from charlm.ui.page import OneOf
 from charlm.ui.shown_text import MAX_TEXT_CHARS, Shown, request_parts, shown_of
@@ -24,7 +24,7 @@ class InsideRequest:
     other: str  # the letter in its place; "": none was typed
     serial: int  # of the request, which the answer repeats
     has_text: bool  # whether the browser shows the text already
-    has_costs: bool  # the same for what this text costs without each part
+    costs_of: str  # the digest of the text whose costs it shows, see InspectedText
 
     def inspected(self, library):
         """Return the InspectedText with all parts on. Raises CharlmError."""
@@ -41,8 +41,7 @@ def parse_inside_request(text, limits):
     if shown.index > len(shown.text):
         raise CharlmError(f"index is {shown.index}; the text has {len(shown.text)} characters")
     checks = {"off": Text("", MAX_PARTS_CHARS), "panel": OneOf(tuple(PANELS))}
-    checks |= {"changed": Integer(-1, -1, MAX_TEXT_CHARS), "other": Text("", 2)}
-    checks["serial"] = Integer(0, 0, MAX_INT)
+    checks |= {"changed": Integer(-1, -1, MAX_TEXT_CHARS), "other": Text("", 1)}
+    checks |= {"serial": Integer(0, 0, MAX_INT), "costs_of": Text("", MAX_NAME_CHARS)}
     values = {name: check.check(name, parts.get(name)) for name, check in checks.items()}
-    has = {name: parts.get(name) is True for name in ("has_text", "has_costs")}
-    return InsideRequest(shown, **values, **has)
+    return InsideRequest(shown, **values, has_text=parts.get("has_text") is True)

@@ -8,14 +8,16 @@
   let selected = null; // a letter of the text
   let char = ""; // to go on with instead of the selected letter
   const query = new URL(location).searchParams;
-  let asked = query.has("prompt") ? query.get("at") : null; // index to select in the first text
+  const isOfThisText = query.has("prompt") && !query.has("text");
+  let asked = isOfThisText ? query.get("at") : null; // the index to select in the first text
 
   function select(letter) {
     selected = letter;
     const range = letter && rangeOf(article(), letter);
     highlight("selected-letter", range ? [range] : []);
-    const index = letter ? String(indexOf(article(), letter)) : "";
-    if (asked === null) window.charlm.showInAddress({ at: index });
+    const index = letter ? indexOf(article(), letter) : null;
+    if (asked === null) window.charlm.showInAddress({ at: String(index ?? "") });
+    window.charlm.letterSelected(index);
     if (letter) find("look").click();
   }
 

@@ -3,8 +3,8 @@
 from bisect import bisect
 from html import escape
 
-from charlm.ui.chances_html import chances_html
-from charlm.ui.inside_html import unsure
+from charlm.models.parts import parts_of
+from charlm.ui.inside_html import letter_chances_html, unsure
 
 COSTS = (0.01, 0.03, 0.1, 0.3, 1.0)  # bits per letter from which a darker colour is used
 INTRODUCTION = (
@@ -14,13 +14,12 @@ INTRODUCTION = (
 )
 
 
-def costs_html(parts, costs, n_chars, total):
+def costs_html(inspected, costs):
     """Return a table of switches, a row for each block, with the costs that are known.
 
-    `parts`: all names. `costs`: part -> bits per character without it; "" is none. `n_chars`,
-    `total`: characters measured, and those of the text.
+    `costs`: part -> bits per character of the text without it; "" is none.
     """
-    rows, whole = {}, costs[""]
+    parts, rows, whole = parts_of(inspected.network), {}, costs[""]
     for part in parts:
         rows.setdefault(part.partition(".")[0], []).append(part)
     body = "".join(
@@ -29,15 +28,20 @@ def costs_html(parts, costs, n_chars, total):
         + "</tr>"
         for layer, row in rows.items()
     )
-    measured = "this text" if n_chars == total else f"{n_chars:,} letters of this text"
-    done = f' aria-busy="{"false" if len(costs) > len(parts) else "true"}"'
+    is_busy = str(len(costs) <= len(parts)).lower()
     return (
         f'<section class="panel"><p class="look-for">{INTRODUCTION}</p>'
-        f"<p>With all parts, {measured} costs {whole:.2f} bits per letter: the model is"
-        f" {unsure(whole)}.</p>"
-        f'<div class="costs" tabindex="0" aria-label="The parts"{done}><table><tbody>{body}'
-        "</tbody></table></div></section>"
+        f"<p>With all parts, {measured(inspected)} surprises the model by {whole:.2f} bits per"
+        f" letter: it is {unsure(whole)}.</p>"
+        f'<div class="costs" tabindex="0" aria-label="The parts" aria-busy="{is_busy}"'
+        f' data-of="{inspected.scored_digest}"><table><tbody>{body}</tbody></table></div></section>'
     )
+
+
+def measured(inspected):
+    """Return what is measured: all of the text, or the letters of it that are read."""
+    n = len(inspected.scored)
+    return "this text" if n == len(inspected.text) else f"the part of {n:,} letters that is read"
 
 
 def switch_html(part, bits, whole):
@@ -58,19 +62,20 @@ def switch_html(part, bits, whole):
     )
 
 
-def comparison_html(inspected, alternatives, bits, vocabulary, texts):
+def comparison_html(inspected, alternatives, bits, texts=(None, None)):
     """Return the letter's chances and the model's texts, with all parts and without some.
 
-    `alternatives`, `texts`: two of each; a text is None if it is not known yet. `bits`: those per
+    `alternatives`, `texts`: two of each; the texts are None until they are known. `bits`: those per
     character of the text without the parts.
     """
-    if not inspected.off:
-        return ""
     off = ", ".join(inspected.off)
-    cost = f"<p>Without {off}, the text costs {bits:.2f} bits per letter: {unsure(bits)}.</p>"
+    cost = (
+        f"<p>Without {off}, {measured(inspected)} surprises the model by {bits:.2f} bits per"
+        f" letter: it is {unsure(bits)}.</p>"
+    )
     columns = "".join(
         f"<div><h3>{title}</h3>"
-        f"{chances_html(a, inspected.text, inspected.index, vocabulary, False)}"
+        f"{letter_chances_html(inspected, a)}"
         f'<p class="same-seed">It goes on, with the same random numbers:</p>'
         f'<p class="continued">{escape(text) if text is not None else "…"}</p></div>'
         for title, a, text in zip(

@@ -1,6 +1,7 @@
 """What a text costs a model without each of its parts."""
 
 import importlib
+from collections import ChainMap
 
 import pytest
 from small_models import make_model
@@ -21,7 +22,7 @@ MODELS["deep"] = make_model("today", V, attention_every=3, n_layer=6)  # 20 part
 @pytest.mark.parametrize("name", MODELS)
 def test_each_part_has_the_score_without_it(name, text):
     model = MODELS[name]
-    result = list(ablation(model, TOKENIZER, text))
+    result = [cost for group in ablation(model, TOKENIZER, text) for cost in group.items()]
     assert [part for part, _ in result] == ["", *parts_of(model)]
     for part, bits in result:
         off = (part,) if part else ()
@@ -33,27 +34,20 @@ def test_each_part_has_the_score_without_it(name, text):
 @pytest.mark.parametrize("together", [1, 2, 3])
 def test_parts_computed_in_groups_have_the_same_bits(together, monkeypatch):
     model, text = MODELS["deep"], "a\nbadge" * 9
-    expected = dict(ablation(model, TOKENIZER, text))
+    expected = dict(ChainMap(*ablation(model, TOKENIZER, text)))
     module = importlib.import_module("charlm.inspection.ablation")
     monkeypatch.setattr(module, "MAX_LOGITS", together * model.config.block_size * V)
-    assert dict(ablation(model, TOKENIZER, text)) == pytest.approx(expected, abs=1e-4)
+    found = dict(ChainMap(*ablation(model, TOKENIZER, text)))
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_first_parts_are_computed_in_small_groups(monkeypatch):
-    module, sizes = importlib.import_module("charlm.inspection.ablation"), []
-    computed = module.log_probabilities
-
-    def count(network, ids, B):
-        sizes.append(B)
-        return computed(network, ids, B)
-
-    monkeypatch.setattr(module, "log_probabilities", count)
-    expected = [[1], *[[1, 4]] * 4, *[[1, 4, 16]] * 16]  # so far, as each part comes
-    assert [list(sizes) for _ in ablation(MODELS["deep"], TOKENIZER, "badge")] == expected
+def test_the_first_parts_come_in_small_groups():
+    groups = list(ablation(MODELS["deep"], TOKENIZER, "badge"))
+    assert [len(group) for group in groups] == [1, 4, 16]
 
 
 def test_a_bigram_model_has_its_own_score_alone():
     model, text = make_model("bigram", V), "a\nbadge" * 9
-    ((part, bits),) = ablation(model, TOKENIZER, text)
-    assert part == ""
-    assert bits == pytest.approx(score(model, TOKENIZER, text)["bits_per_char"], abs=1e-4)
+    (group,) = ablation(model, TOKENIZER, text)
+    assert list(group) == [""]
+    assert group[""] == pytest.approx(score(model, TOKENIZER, text)["bits_per_char"], abs=1e-4)

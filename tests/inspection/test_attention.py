@@ -8,7 +8,7 @@ from small_models import LECTURE, make_model
 
 from charlm.data.tokenizer import CharTokenizer
 from charlm.generation.stream import context_start
-from charlm.inspection.attention import attention
+from charlm.inspection.attention import attention, lens
 from charlm.inspection.patterns import masks_of, patterns
 from charlm.inspection.scores import TOP_CHARS
 from charlm.models.gpt import GPT
@@ -147,6 +147,10 @@ def test_the_last_of_the_lens_is_what_the_model_predicts(network):
         result = attention(model, TOKENIZER, text)
         ids = TOKENIZER.encode(text)[result["start"] :]
         check_top(result["lens"][-1], model(torch.tensor([ids]))[0, -1].softmax(-1))
+        assert (
+            lens(model, TOKENIZER, text, ("1.mlp",))
+            == (attention(model, TOKENIZER, text, ("1.mlp",))["lens"])
+        )
 
 
 @torch.no_grad()
@@ -156,8 +160,9 @@ def test_a_bigram_model_has_one_prediction_and_no_layers():
         result = attention(model, TOKENIZER, text)
         assert result["layers"] == []
         assert result["start"] == context_start(len(text), 16)
-        (lens,) = result["lens"]
-        check_top(lens, model(torch.tensor([TOKENIZER.encode(text[-1])]))[0, -1].softmax(-1))
+        assert lens(model, TOKENIZER, text) == result["lens"]
+        (top,) = result["lens"]
+        check_top(top, model(torch.tensor([TOKENIZER.encode(text[-1])]))[0, -1].softmax(-1))
 
 
 def test_a_convolution_that_adds_nothing_has_equal_shares():

@@ -181,7 +181,8 @@ def test_a_convolution_is_summed_up_by_distances():
     text = "badgecafehidji"
     with torch.inference_mode():
         layers, _ = look_inside(model, torch.tensor([TOKENIZER.encode(text)]))
-    weights = layers[0][1][0, 0]
+        _, weights = next(layers)
+    weights = weights[0, 0]
     for t in range(len(text)):
         (heads,) = attention(model, TOKENIZER, text[: t + 1])["layers"][0]["heads"]
         assert weights[t, : t + 1].tolist() == pytest.approx(heads, abs=1e-5)

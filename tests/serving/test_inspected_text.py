@@ -21,6 +21,7 @@ from charlm.serving.inspected_text import (
     changed_by,
     continuation,
     inspected_text,
+    lens_at,
     part_costs,
 )
 from charlm.serving.library import Library
@@ -98,12 +99,14 @@ def test_attention_changes_and_costs_are_those_of_inspection(library):
     bits = asyncio.run(bits_without(library, None, inspected))
     assert bits == score(network, tokenizer, text, ("1.mlp",))["bits_per_char"]
 
-    async def costs():
-        return [cost async for cost in part_costs(library, None, inspected)]
+    assert asyncio.run(lens_at(library, None, inspected)) == looked["lens"]
 
-    (none, whole), *others = asyncio.run(costs())
-    assert none == ""
-    assert whole == pytest.approx(score(network, tokenizer, text)["bits_per_char"], abs=1e-4)
+    async def costs():
+        return [group async for group in part_costs(library, None, inspected)]
+
+    first, *groups = asyncio.run(costs())
+    others = [cost for group in groups for cost in group.items()]
+    assert first[""] == pytest.approx(score(network, tokenizer, text)["bits_per_char"], abs=1e-4)
     assert [part for part, _ in others] == parts_of(network)
     assert dict(others)["1.mlp"] == pytest.approx(bits, abs=1e-4)
 
@@ -114,6 +117,12 @@ def test_a_long_text_is_scored_up_to_the_letter(library, monkeypatch):
     for index, scored in ((0, text[:10]), (10, text[:10]), (15, text[5:15]), (27, text[17:])):
         inspected = inspected_text(library, text, 0, index, "small", CONFIG)
         assert inspected.scored == scored
+    digests = {
+        replace(inspected, **other).scored_digest
+        for other in ({}, {"model": "other"}, {"index": 20}, {"text": "the crown"})
+    }
+    assert len(digests) == 4
+    assert replace(inspected, off=("0",)).scored_digest == inspected.scored_digest
 
 
 def test_an_unknown_model_is_refused(library):

@@ -5,7 +5,9 @@ import re
 import pytest
 from browser import visitor
 from playwright.sync_api import expect
+from test_letters import PLACE
 
+COUNT = 16  # of the letters that the model of LINK's text saw at the end
 LINK = "?prompt=KING:%0A&model=small-gpt&max_new_chars=60&seed=5"
 SELECTED = "() => [...(CSS.highlights.get('inspected-letter') ?? [])].join()"
 GREY = """() => [...(CSS.highlights.get('outside-context') ?? [])]
@@ -13,6 +15,9 @@ GREY = """() => [...(CSS.highlights.get('outside-context') ?? [])]
 WEIGHTS = """() => [1, 2, 3, 4, 5]
     .map((level) => CSS.highlights.get(`weight-${level}`)?.size ?? 0)
     .reduce((a, b) => a + b)"""
+PAINTED = """() => [1, 2, 3, 4, 5]
+    .flatMap((level) => [...(CSS.highlights.get(`weight-${level}`) ?? [])])
+    .flatMap((range) => [...range.toString()]).sort()"""
 PANELS = ["What it saw", "Who looked where", "When it made up its mind", "What it would miss"]
 PANELS += ["One letter changed"]
 
@@ -83,7 +88,10 @@ def test_heads_show_their_weights_in_the_text(page):
     page.keyboard.press("Enter")
     expect(heads.nth(1)).to_have_attribute("aria-pressed", "true")
     heads.nth(1).blur()
-    assert page.evaluate(WEIGHTS) > 0
+    levels = heads.nth(1).get_attribute("data-levels")
+    seen = text_of(page)[65 - len(levels) : 65]
+    painted = [c for c, level in zip(seen, levels, strict=True) if level != "0" and c != "\n"]
+    assert page.evaluate(PAINTED) == sorted(painted)
     expect(heads.nth(1).locator(".most")).to_contain_text(re.compile(r"here: .+ \d+\.\d %"))
 
 
@@ -91,11 +99,12 @@ def test_the_lens_ends_with_the_chances_of_the_model(page):
     choose(page, "When it made up its mind")
     rows = page.locator(".lens tr")
     expect(rows).to_have_count(3)
-    last = rows.last.locator("td").first.inner_text().split()
+    char, last = rows.last.locator("td").first.inner_text().split(None, 1)
     choose(page, "What it saw")
     first = page.locator("#inside-shown .chances li").first
-    expect(first).to_contain_text(last[0])
-    assert re.search(r"(?:was )?([\d.]+ %)\)?(?! \()", first.inner_text().split("(")[-1])
+    expect(first).to_contain_text(char)
+    raw = re.findall(r"([\d.]+) %", first.inner_text())[-1]  # after the final one, if it differs
+    assert float(raw) == pytest.approx(float(last.removesuffix(" %")), abs=0.11)
 
 
 def test_a_part_off_changes_the_text_and_on_returns_it(page):
@@ -138,12 +147,12 @@ def test_a_part_off_changes_the_text_and_on_returns_it(page):
 def test_one_letter_changed_moves_what_comes_after_it(page):
     choose(page, "One letter changed")
     letters = page.locator("[data-change]")
-    expect(letters).to_have_count(40)
+    expect(letters).to_have_count(COUNT)
     expect(letters.last).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#changed")).not_to_have_value("")
     expect(page.locator(".moves")).to_contain_text("stream")
-    letters.nth(37).click()
-    expect(letters.nth(37)).to_have_attribute("aria-pressed", "true")
+    letters.nth(COUNT - 3).click()
+    expect(letters.nth(COUNT - 3)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#changed")).to_be_focused()
     page.keyboard.press("Control+A")
     page.keyboard.type("K")
@@ -151,10 +160,11 @@ def test_one_letter_changed_moves_what_comes_after_it(page):
     expect(page.locator("#inside-shown")).to_contain_text("3 letters before")
     expect(page.locator("#changed")).to_be_focused()
     expect(page).to_have_url(re.compile("change=62%3AK"))
-    letters.nth(5).click()  # beyond the context of 16 letters
-    expect(page.locator("#inside-shown")).to_contain_text("0 % of the chances move")
     page.locator("#changed").fill("😀")
     expect(page.locator("#inside-shown")).to_contain_text("does not know '😀'")
+    expect(page.locator("#changed")).to_be_focused()
+    page.locator("#changed").fill("g")
+    expect(page.locator("#inside-shown")).to_contain_text("With “g” instead of")
 
 
 def test_a_typed_text_is_looked_at_and_the_one_in_play_comes_back(page):
@@ -170,6 +180,14 @@ def test_a_typed_text_is_looked_at_and_the_one_in_play_comes_back(page):
     expect(page.locator("#inside-caption")).to_contain_text("letter 66")
     assert text_of(page) == written
     expect(page).not_to_have_url(re.compile("text="))
+    page.get_by_role("tab", name="Play").click()
+    page.mouse.click(*page.evaluate(PLACE, [1, 2]))
+    expect(page.locator(".chances:visible")).to_have_attribute("data-index", "8")
+    page.get_by_role("tab", name="Look inside").click()
+    expect(page.locator("#inside-caption")).to_contain_text("letter 9")
+    for _ in range(20):  # beyond the text
+        page.locator("[data-step='-1']:not([disabled])").dispatch_event("click")
+    expect(page.locator("#inside-caption")).to_contain_text("letter 1,")
     page.get_by_role("tab", name="Play").click()
     page.locator("#next-letter").click()
     expect(page.locator("#status")).to_contain_text("61 characters")
@@ -202,11 +220,14 @@ def test_the_same_address_shows_the_same_thing(browser, app, page, typed):
 
 def test_a_fresh_page_looks_inside_its_first_text(browser, app):
     """So do addresses with values that make no sense."""
-    query = "?tab=inside&at=99999&off=7.head9&panel=none&change=x:y&inside_model=small-gpt"
+    query = "?tab=inside&at=99999&off=7.head9&panel=none&change=99999:xy&inside_model=small-gpt"
     with visitor(browser, app, query) as page:
         expect(page.locator("#inside-shown")).to_contain_text("no part '7.head9'", timeout=60_000)
         expect(page.locator("#inside-caption")).to_contain_text("the next letter")
+        expect(page.locator("#address-notice")).to_contain_text("panel is 'none'")
         assert text_of(page)
+        page.locator("[data-all-on]").click()
+        expect(page.locator("#inside-shown .chances")).to_be_visible()
     with visitor(browser, app, "?tab=inside&prompt=KING&model=nobody") as page:
         expect(page.locator("#address-notice")).to_contain_text("nobody", timeout=60_000)
         expect(page.locator("#inside-shown .chances")).to_be_visible()

@@ -14,7 +14,7 @@ from charlm.inspection.attention import attention
 from charlm.inspection.changes import changes
 from charlm.models.parts import parts_of
 from charlm.serving.inspected_text import InspectedText
-from charlm.ui.change_html import change_html
+from charlm.ui.change_html import change_html, unknown_html
 from charlm.ui.inside_html import (
     LEVELS,
     caption_html,
@@ -28,7 +28,7 @@ from charlm.ui.inside_html import (
 )
 from charlm.ui.parts_html import comparison_html, costs_html
 
-TEXT = 'KING:\nthe <b>king</b> & {{all}} ${value} = "(love)"\n'
+TEXT = 'KING:\nthe <img src=x onerror="y"> & {{all}} ${value} = "(love)"\n'
 TOKENIZER = CharTokenizer.fit(TEXT + "xyz")
 CONFIG = SampleConfig(1, seed=2)
 LOGITS = torch.linspace(2, -2, TOKENIZER.vocab_size)
@@ -48,23 +48,28 @@ def chances_of(at):
     return alternatives(LOGITS, CONFIG, TOKENIZER, at.char or "x", at.index)
 
 
-class Balanced(HTMLParser):
-    """Collects the text; fails for an end tag that does not match, other than of `p`."""
+TAGS = """article b br button code div em figcaption figure h3 i input label li ol p section small
+    span table tbody td th tr u ul""".split()
+ATTRIBUTES = """aria-busy aria-checked aria-hidden aria-label aria-pressed autocapitalize
+    autocomplete class data-all-on data-change data-index data-inspected data-levels data-of
+    data-part data-start data-step disabled id role scope spellcheck start style tabindex title type
+    value""".split()
+
+
+class Parsed(HTMLParser):
+    """The text and the attributes of HTML; fails for tags and attributes that are not ours."""
 
     def __init__(self, html):
         super().__init__()
-        self.open, self.text = [], ""
+        self.open, self.text, self.attributes = [], "", []
         self.feed(html)
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
-        assert (
-            tag
-            in "section p b i u s small code h3 ul ol li span button em figure figcaption"
-            " div table tbody tr th td label input article".split()
-        ), tag
-        if tag not in ("input",):
-            self.open.append(tag)
+        assert tag in TAGS
+        assert {name for name, _ in attrs} <= {*ATTRIBUTES}
+        self.attributes += attrs
+        self.open += [] if tag == "input" else [tag]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -74,18 +79,17 @@ class Balanced(HTMLParser):
 
 
 def every_panel(at):
-    looked = attention_of(at)
-    alternatives_ = chances_of(at)
-    yield context_html(at, alternatives_, TOKENIZER.chars)
-    yield lens_html(at, looked)
+    looked, alternatives_ = attention_of(at), chances_of(at)
+    yield context_html(at, alternatives_)
+    yield lens_html(at, looked["lens"])
     if looked["layers"]:
         yield heads_html(at, looked)
-        parts = parts_of(at.network)
-        yield costs_html(parts, {"": 2.0, parts[0]: 2.5}, 10, 10)
-        sides = [alternatives_, alternatives_], 2.25, TOKENIZER.chars
-        yield comparison_html(at, *sides, [TEXT, None])
-    moved = changes(at.network, TOKENIZER, at.context, len(at.context) - 1, "x")
-    yield change_html(at, at.index - 1, "<", moved)
+        yield costs_html(at, {"": 2.0, "0.mlp": 2.5})
+        yield comparison_html(at, [alternatives_, alternatives_], 2.25, [TEXT, None])
+    last = len(at.context) - 1
+    for char in ("x", "<", '"', "&"):
+        moved = changes(at.network, TOKENIZER, at.context, last, char)
+        yield change_html(at, at.index - 1, char, moved)
     yield caption_html(at, 1)
 
 
@@ -93,8 +97,12 @@ def every_panel(at):
 def test_every_panel_escapes_every_letter(kind):
     off = () if kind == "bigram" else ("0",)
     for index in range(1, len(TEXT) + 1):
-        for html in every_panel(inspected(kind, index=index, off=off)):
-            Balanced(html)
+        panels = [Parsed(html) for html in every_panel(inspected(kind, index=index, off=off))]
+        fields = [dict(panel.attributes).get("value") for panel in panels]
+        assert [field for field in fields if field] == ["x", "<", '"', "&"]
+        if kind != "bigram":
+            assert TEXT in panels[4].text  # that goes on
+    assert Parsed(unknown_html(inspected(), 19, '"<', "<b>")).text.endswith("<b>")
 
 
 def test_the_text_and_its_caption_say_which_letter_it_is():
@@ -112,12 +120,12 @@ def test_the_text_and_its_caption_say_which_letter_it_is():
 def test_the_context_is_described_in_letters():
     at = inspected(index=20)
     assert f"it saw {20 - at.start} letters. The first {at.start} are out of its sight." in (
-        Balanced(context_html(at, chances_of(at), TOKENIZER.chars)).text
+        Parsed(context_html(at, chances_of(at))).text
     )
     first = inspected(index=0)
-    assert "there is nothing" in context_html(first, chances_of(first), TOKENIZER.chars)
+    assert "there is nothing" in context_html(first, chances_of(first))
     bigram = inspected("bigram", index=4)
-    assert "it saw 1 letter." in context_html(bigram, chances_of(bigram), TOKENIZER.chars)
+    assert "it saw 1 letter." in context_html(bigram, chances_of(bigram))
 
 
 def test_a_head_has_its_pattern_its_weights_and_a_strip_of_the_context():
@@ -148,29 +156,36 @@ def test_where_the_model_decided():
     assert when(at, lens, rows) == "From block 0 on, “K” is the likeliest."
     lens = [[["K", 0.5]], [["a", 0.5]], [["b", 0.5]]]
     assert when(at, lens, rows) == (
-        "Only after block 1, “b” is the likeliest. The text has “K”, the likeliest only after the"
+        "Only after block 1, “b” is the likeliest. The text has “K”, which was it only after the"
         " embedding."
     )
     lens = [[["a", 0.5]]] * 3
     assert when(at, lens, rows) == (
-        "From the embedding on, “a” is the likeliest. The text has “K”, the likeliest nowhere."
+        "From the embedding on, “a” is the likeliest. The text has “K”, which was it nowhere."
     )
 
 
 def test_parts_have_switches_and_costs():
-    html = costs_html(["0.head0", "0.mlp", "0"], {"": 2.0, "0.head0": 1.5, "0.mlp": 3.5}, 7, 90)
-    assert "7 letters of this text costs 2.00 bits per letter" in html
+    at = inspected("lecture")
+    html = costs_html(at, {"": 2.0, "0.head0": 1.5, "0.mlp": 3.5})
+    assert "this text surprises the model by 2.00 bits per letter: it is as unsure as" in html
     assert "as unsure as between 4.0 letters" in html
-    assert 'aria-busy="true"' in html
+    assert f'aria-busy="true" data-of="{at.scored_digest}"' in html
     assert 'aria-label="block 0, head 0: −0.50 bits per letter without it"' in html
     assert 'class="w5" aria-label="block 0, mlp: +1.50' in html
     assert 'aria-label="block 0, all of it: not measured yet"' in html
-    done = costs_html(["0"], {"": 2.0, "0": 1.999}, 7, 7)
+    done = costs_html(at, {"": 2.0} | dict.fromkeys(parts_of(at.network), 1.999))
     assert 'aria-busy="false"' in done
     assert "<b>all of it</b> +0.00" in done
+    long = inspected("lecture", text=TEXT * 30, index=1_200)
+    assert "the part of 1,000 letters that is read surprises" in costs_html(long, {"": 2.0})
+
+
+def test_capitals_stay_capitals():
+    at = inspected(index=1)
+    assert "goes on with “I”, which surprised it by" in context_html(at, chances_of(at))
 
 
 def test_parts_off_are_named_with_a_button():
     assert off_html(inspected()) == ""
     assert "Switched off: 0.mlp, 1 <button" in off_html(inspected(off=("0.mlp", "1")))
-    assert comparison_html(inspected(), None, None, (), None) == ""

@@ -28,7 +28,7 @@ def test_a_request_has_the_text_the_letter_and_the_panel():
     assert (wanted.shown.text, wanted.shown.index, wanted.panel) == (PARTS["text"], 9, "heads")
     assert wanted.shown.link.settings[-1] == 7
     assert (wanted.off, wanted.changed, wanted.other, wanted.serial) == ("1.mlp", -1, "", 4)
-    assert (wanted.has_text, wanted.has_costs) == (True, False)
+    assert (wanted.has_text, wanted.costs_of) == (True, "")
     assert {parse(panel=panel).panel for panel in PANELS} == set(PANELS)
 
 
@@ -42,7 +42,7 @@ def test_a_request_has_the_text_the_letter_and_the_panel():
         ({"action": "look"}, "action must be one of inspect"),
         ({"text": "a" * 20_001}, "text has 20,001 characters; at most 20,000 are taken here"),
         ({"off": "0," * 1_001}, "off has 2,002 characters; at most 2,000 are taken here"),
-        ({"other": "abc"}, "other has 3 characters; at most 2 are taken here"),
+        ({"other": "ab"}, "other has 2 characters; at most 1 are taken here"),
         ({"changed": 1.5}, "changed is 1.5; it must be a whole number from -1 to 20,000"),
         ({"serial": "x"}, "serial is 'x'; it must be a whole number from 0 to"),
         ({"temperature": 9}, "temperature is 9; it must be a number from 0 to 2"),
