@@ -15,6 +15,16 @@ CHROMIUM_FLAGS += ["--no-first-run", "--disable-gpu"]
 if hasattr(os, "geteuid") and os.geteuid() == 0:
     CHROMIUM_FLAGS += ["--no-sandbox"]  # Chromium's sandbox does not work as root
 MAX_LAYOUT_SHIFT = 0.05
+# the middle of a letter of the text in Play: [line, offset] -> [x, y]
+PLACE = """([line, offset]) => {
+  const p = document.querySelectorAll("#text p")[line];
+  const node = document.createTreeWalker(p, NodeFilter.SHOW_TEXT).nextNode();
+  const range = new Range();
+  range.setStart(node, offset);
+  range.setEnd(node, offset + 1);
+  const box = range.getBoundingClientRect();
+  return [box.x + box.width / 2, box.y + box.height / 2];
+}"""
 RECORD_LAYOUT_SHIFTS = """
 window.layoutShift = 0;
 new PerformanceObserver((list) => {

@@ -77,7 +77,8 @@
     if (!current) {
       const prompt = [...asked.prompt];
       const quoted = prompt.slice(0, BEGINNING).join("");
-      entries = [{ id: 0, parent: null, query: asked.query, quoted, cut: prompt.length > BEGINNING }];
+      const cut = prompt.length > BEGINNING;
+      entries = [{ id: 0, parent: null, query: asked.query, quoted, cut }];
       current = entries[0];
     }
     const text = [...asked.text];

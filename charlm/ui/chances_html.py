@@ -28,7 +28,7 @@ def chances_html(alternatives, text, index, vocabulary, can_branch=True):
     )
     return (
         f'<figure class="chances" data-index="{index}"><figcaption>{caption(text[:index])}'
-        f"{others(final, shown)}</figcaption><ol>{rows}</ol>"
+        f"{others(final, shown)}{brackets(rows)}</figcaption><ol>{rows}</ol>"
         f"{strip_html(final, drawn, actual, alternatives['uniform'], vocabulary)}</figure>"
     )
 
@@ -46,7 +46,12 @@ def others(final, shown):
     rest = [p for char, p in final.items() if char not in shown]
     if not rest:
         return ""
-    return f"; {len(rest)} other{'s' * (len(rest) > 1)} together {percent(sum(rest))}"
+    return f"; {len(rest)} other letter{'s' * (len(rest) > 1)} together {percent(sum(rest))}"
+
+
+def brackets(rows):
+    """Return a phrase on the chances in brackets, if the rows have any."""
+    return "; in brackets the model’s own, before the settings" if "(was" in rows else ""
 
 
 def row_html(char, raw, stages, drawn, actual, can_branch):
@@ -83,9 +88,14 @@ def strip_html(final, drawn, actual, uniform, vocabulary):
         if char in final
     )
     fell = "fell" if drawn == actual else "would fall"  # nobody drew a letter of the prompt
+    number = f"The random number {uniform:.3f} {fell} on <b>{name(drawn)}</b>"
+    if len(final) == 1:
+        sentence = f"No other letter than <b>{name(drawn)}</b> is left to choose from."
+    else:
+        sentence = f"{number}, with the letters in the vocabulary’s order."
     return (
         f'<div class="strip" aria-hidden="true">{segments}<i style="left:{100 * uniform:.2f}%"></i>'
-        f"</div><p>The random number {uniform:.3f} {fell} on <b>{name(drawn)}</b>.</p>"
+        f"</div><p>{sentence}</p>"
     )
 
 

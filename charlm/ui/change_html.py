@@ -8,7 +8,9 @@ from charlm.ui.inside_html import LEVELS, described, letter, panel_html
 from charlm.ui.play_html import notices_html
 
 LETTERS = 40  # last letters of the context that can be changed
+LEAST = 0.001  # chance of a letter that is shown
 ROWS = 8  # letters whose chances are compared
+SEEN = {"\n": "↵", " ": "␣"}  # inside.js translates them back
 INTRODUCTION = (
     "The network is <b>causal</b>: a letter changes only what comes after it. Choose a letter, type"
     " another, and see which heads look elsewhere, how far the residual stream moves after each"
@@ -24,18 +26,24 @@ def first_changeable(inspected):
 def letters_html(inspected, index, char):
     """Return the letters before the selected one as buttons, and a field for the other letter."""
     buttons = "".join(
-        f'<button type="button" data-change="{i}" aria-pressed="{str(i == index).lower()}"'
-        f' aria-label="Change letter {i + 1}, {name(inspected.text[i])}">{seen(inspected.text[i])}'
-        "</button>"
+        letter_button_html(inspected.text[i], i, i == index)
         for i in range(first_changeable(inspected), inspected.index)
     )
     chosen = seen(inspected.text[index])
     field = (
         f'<label class="other">Instead of <b>{chosen}</b>:'
-        f' <input id="changed" value="{escape(char)}" data-index="{index}"'
+        f' <input id="changed" value="{SEEN.get(char, escape(char))}" data-index="{index}"'
         ' autocomplete="off" autocapitalize="off" spellcheck="false"></label>'
     )
     return f'<div class="letters">{buttons}</div>{field}'
+
+
+def letter_button_html(char, index, is_pressed):
+    attributes = f'data-change="{index}" aria-pressed="{str(is_pressed).lower()}"'
+    # one stop for Tab; the arrow keys move on from there
+    attributes += f' tabindex="{0 if is_pressed else -1}"'
+    attributes += f' aria-label="Change letter {index + 1}, {name(char)}"'
+    return f'<button type="button" {attributes}>{seen(char)}</button>'
 
 
 def unknown_html(inspected, index, char, sentence):
@@ -45,15 +53,15 @@ def unknown_html(inspected, index, char, sentence):
 
 
 def seen(char):
-    return {"\n": "↵", " ": "␣"}.get(char) or name(char)
+    return SEEN.get(char) or name(char)
 
 
 def change_html(inspected, index, char, changes):
     """Return what another letter changes; `index`: in the text; `changes`: see inspection."""
     before, after = dict(changes["before"]), dict(changes["after"])
     pairs = {c: (before.get(c, 0), after.get(c, 0)) for c in [*before, *after]}
-    shown = sorted(pairs, key=lambda c: -sum(pairs[c]))[:ROWS]
-    rows = "".join(row_html(c, *pairs[c]) for c in shown)
+    shown = [c for c in sorted(pairs, key=lambda c: -sum(pairs[c])) if max(pairs[c]) >= LEAST]
+    rows = "".join(row_html(c, *pairs[c]) for c in shown[:ROWS])
     moved = sum(abs(p - q) for p, q in pairs.values()) / 2
     sentence = (
         f"<p>With {letter(char)} instead of {letter(inspected.text[index])},"
@@ -65,7 +73,7 @@ def change_html(inspected, index, char, changes):
         INTRODUCTION,
         letters_html(inspected, index, char)
         + sentence
-        + f'<ol class="compared"><li aria-hidden="true"><b></b><span></span><small>before → after'
+        + f'<ol class="compared"><li aria-hidden="true"><b></b><span></span><small>outline → bar'
         f"</small></li>{rows}</ol>{moves_html(changes)}",
     )
 
@@ -78,8 +86,13 @@ def row_html(char, before, after):
     return (
         f'<li><b>{name(char)}</b><span class="track"><i style="width:{100 * after:.1f}%"></i>'
         f'<u style="width:{100 * before:.1f}%"></u></span>'
-        f"<small>{percent(before)} → {percent(after)}</small></li>"
+        f"<small>{share(before)} → {share(after)}</small></li>"
     )
+
+
+def share(p):
+    """Return a chance in percent; none is exactly 0, but small ones are left out of `changes`."""
+    return percent(max(p, 1e-9)).replace("below", "<")
 
 
 def moves_html(changes):

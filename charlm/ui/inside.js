@@ -5,6 +5,7 @@
   const { textOf, letterAt, indexOf, letterOf, rangesBetween } = window.charlm.letters;
   const { moved, isMove, highlight } = window.charlm.letters;
   const SETTINGS = { temperature: 0.8, top_k: 0, top_p: 0, min_p: 0, seed: 1 }; // of a fresh page
+  const MAX_TEXT = 4000; // UTF-16 units of a typed text, beyond which the address does not hold it
   const MAX_OFF = 2000; // characters of the names of parts, as the server allows
   const TYPING = 400; // milliseconds without a key after which what was typed is looked at
 
@@ -14,7 +15,8 @@
   const typedField = () => document.querySelector("#inside-typed textarea");
   const lengthOf = (text) => [...text].length;
 
-  // { source, text, prompt_length, index, model, off, changed, other, … the sampler's settings }
+  // { source, raw, text, isClean, prompt_length, index, model, off, head, changed, other, and the
+  // sampler's settings }
   let state = null;
   let wanted = fromAddress(); // until a text is there
   let picked = null; // the index of the letter that was selected in Play since
@@ -29,6 +31,7 @@
       ...(at && { index: Number(at[0]) }),
       ...(off && off.length < MAX_OFF && { off: off.split(",") }),
       ...(asked.get("inside_model") && { model: asked.get("inside_model") }),
+      ...(asked.get("head") && { head: asked.get("head") }),
       ...(change && { changed: Number(change[1]), other: change[2] }),
     };
   }
@@ -43,9 +46,9 @@
     const typed = typedField()?.value;
     if (!played || (isWriting && !typed)) return null;
     const shown = JSON.parse(played.dataset.shown ?? "{}");
-    const settings = Object.fromEntries(
-      Object.entries(SETTINGS).map(([name, value]) => [name, shown[name] ?? value]),
-    );
+    const asked = new URL(location).searchParams; // of the text that is on its way
+    const settings = { ...SETTINGS };
+    for (const name in settings) settings[name] = shown[name] ?? asked.get(name) ?? settings[name];
     const text = typed || textOf(played);
     const length = lengthOf(text);
     return {
@@ -54,7 +57,7 @@
       raw: text,
       text,
       isClean: false, // whether it has no characters that the model does not know
-      model: shown.model ?? chosen("model"),
+      model: shown.model ?? asked.get("model") ?? chosen("model"),
       prompt_length: typed ? length : (shown.prompt_length ?? length),
       index: typed ? length : Math.max(0, length - 1),
     };
@@ -71,7 +74,7 @@
     if (next.source !== state?.source) {
       const model = isTyped && state ? state.model : next.model;
       const kept = model === state?.model ? { off: state.off } : { off: [] };
-      const asked = { changed: -1, other: "", ...wanted };
+      const asked = { changed: -1, other: "", head: state?.head ?? "", ...wanted };
       state = { ...next, ...kept, model, ...asked };
     } else if (picked === null && find("inside-shown").querySelector("section")) return;
     if (picked !== null && !isTyped) state.index = picked;
@@ -83,7 +86,8 @@
   // Play has written another text, which the address names: what it says of the one before is gone.
   function forget() {
     wanted = {};
-    if (!isOpen()) window.charlm.showInAddress({ text: "", off: "", change: "", inside_model: "" });
+    const gone = { text: "", off: "", head: "", change: "", inside_model: "" };
+    if (!isOpen()) window.charlm.showInAddress(gone);
   }
 
   function inspect(changes = {}) {
@@ -96,7 +100,7 @@
 
   function inspection() {
     const panel = chosen("inside-panel-choice");
-    const { source, raw, isClean, off, ...others } = state;
+    const { source, raw, isClean, off, head, ...others } = state;
     const costs = document.querySelector('#inside-costs [aria-busy="false"]');
     return JSON.stringify({
       action: "inspect",
@@ -120,7 +124,6 @@
     const after = rangesBetween(article(), state.index + 1, length);
     highlight("outside-context", [...rangesBetween(article(), 0, start), ...after]);
     article().classList.toggle("predicts-next", state.index >= length);
-    showWeights(pressedHead());
     showSwitches();
     showModel();
     showAddress();
@@ -141,12 +144,15 @@
     const played = find("text").querySelector("article");
     const isTyped = Boolean(typedField().value);
     const shown = JSON.parse(played?.dataset.shown ?? "{}");
+    const isTooLong = isTyped && state.raw.length >= MAX_TEXT;
+    const hasChange = state.changed >= 0 && !isTooLong;
     const values = {
-      text: isTyped ? state.text : "",
-      at: String(state.index),
+      text: isTyped ? state.raw : "",
+      at: isTooLong ? "" : String(state.index),
       off: state.off.join(","),
+      head: state.head,
       panel: chosen("inside-panel-choice"),
-      change: state.changed < 0 ? "" : `${state.changed}:${state.other}`,
+      change: hasChange ? `${state.changed}:${state.other}` : "",
       inside_model: state.model === shown.model ? "" : state.model,
     };
     window.charlm.showInAddress(values);
@@ -158,18 +164,32 @@
     if (radio && !radio.checked) radio.click();
   }
 
+  function set(element, name, value) {
+    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  }
+
   // Switches of parts, as the state has them; the table arrives row by row.
   function showSwitches() {
     for (const button of document.querySelectorAll("#inside-costs [data-part]")) {
-      button.setAttribute("aria-checked", String(!state?.off.includes(button.dataset.part)));
+      set(button, "aria-checked", String(!state?.off.includes(button.dataset.part)));
     }
   }
-  new MutationObserver((changes) => {
-    const has = (id) => changes.some(({ target }) => target.closest?.(`#${id}`));
-    if (has("inside-costs")) showSwitches();
-    if (has("inside-caption")) inspected();
-    if (has("inside-caption") || has("inside-shown")) restoreFocus();
-  }).observe(document.documentElement, { subtree: true, childList: true });
+  // Gradio changes the elements of an answer that it can keep, or replaces them.
+  let described = ""; // the state that the last answer described
+  new MutationObserver(() => {
+    const caption = document.querySelector("#inside-caption [data-inspected]");
+    const now = caption?.dataset.inspected ?? described;
+    if (now !== described) inspected();
+    described = now;
+    showSwitches();
+    showHead();
+    restoreFocus();
+  }).observe(document.documentElement, {
+    subtree: true,
+    childList: true,
+    attributes: true,
+    attributeFilter: ["aria-checked", "aria-pressed", "data-inspected", "data-levels", "disabled"],
+  });
 
   // The weights of a head, as the colours behind the letters of the text.
   const LEVELS = [1, 2, 3, 4, 5];
@@ -187,6 +207,18 @@
     ranges.forEach((level, i) => highlight(`weight-${LEVELS[i]}`, level));
   }
 
+  // The head that was selected, in the panel that has just arrived.
+  let shownWeights = null;
+  function showHead() {
+    for (const head of document.querySelectorAll("#inside-shown [data-head]")) {
+      set(head, "aria-pressed", String(head.dataset.head === state?.head));
+    }
+    const pressed = pressedHead();
+    const weights = pressed && [pressed.dataset.head, pressed.dataset.levels, described].join();
+    if (weights !== shownWeights) showWeights(pressed);
+    shownWeights = weights;
+  }
+
   for (const kind of ["mouseover", "focusin", "mouseout", "focusout"]) {
     document.addEventListener(kind, (event) => {
       const head = event.target.closest?.("#inside-shown [data-levels]");
@@ -194,23 +226,31 @@
     });
   }
 
-  // The focus returns to what an answer has replaced.
+  // The focus returns to what an answer has replaced, or to what is next to it, if it is gone.
   let focused = null; // its selector
-  const KEYS = ["step", "change", "part", "levels"];
+  const KEYS = ["step", "change", "part", "head"];
   document.addEventListener("focusin", ({ target }) => {
     focused = null;
     if (!target.closest("#inside")) return;
     if (target === article()) focused = "#inside-text article";
-    if (target.id === "changed") focused = "#changed";
+    if (target.id === "changed") {
+      focused = "#changed";
+      target.select();
+    }
+    if ("allOn" in target.dataset) focused = "[data-all-on]";
     for (const key of KEYS) {
       const value = target.dataset[key];
       if (value) focused = `#inside [data-${key}="${CSS.escape(value)}"]:not([disabled])`;
     }
   });
 
+  document.addEventListener("pointerdown", () => (focused = null));
+
   function restoreFocus() {
     if (document.activeElement !== document.body || !focused) return;
-    document.querySelector(focused)?.focus({ preventScroll: true });
+    const others = ["#inside [data-step]:not([disabled])", "#inside-panel-choice input:checked"];
+    const element = [focused, ...others].map((selector) => document.querySelector(selector));
+    element.find((found) => found)?.focus({ preventScroll: true });
   }
 
   document.addEventListener("click", (event) => {
@@ -221,7 +261,7 @@
     }
     const button = event.target.closest("button");
     if (!button) return;
-    const { step, change, part, levels } = button.dataset;
+    const { step, change, part, head } = button.dataset;
     if (step) {
       const index = Math.min(state.index + Number(step), lengthOf(state.text));
       inspect({ index: Math.max(0, index) });
@@ -240,11 +280,10 @@
       inspect({ off: [] });
       showSwitches();
     }
-    if (levels) {
-      const isPressed = button.getAttribute("aria-pressed") === "true";
-      pressedHead()?.setAttribute("aria-pressed", "false");
-      button.setAttribute("aria-pressed", String(!isPressed));
-      showWeights(isPressed ? null : button);
+    if (head) {
+      state.head = state.head === head ? "" : head;
+      showHead();
+      showAddress();
     }
   });
 
@@ -255,6 +294,15 @@
     if (letter) inspect({ index: indexOf(article(), letter) });
   });
 
+  // The arrow keys move among the letters that can be changed, of which Tab reaches one.
+  document.addEventListener("keydown", (event) => {
+    const moves = { ArrowLeft: "previousElementSibling", ArrowRight: "nextElementSibling" };
+    const next = event.target.dataset?.change && event.target[moves[event.key]];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  });
+
   let typing = null;
   document.addEventListener("input", (event) => {
     if (event.target === typedField()) {
@@ -262,7 +310,8 @@
       typing = setTimeout(open, TYPING, false);
     }
     if (event.target.id !== "changed" || !event.target.value) return;
-    const other = [...event.target.value].at(-1);
+    const typed = [...(event.data ?? event.target.value)].at(-1);
+    const other = { "↵": "\n", "␣": " " }[typed] ?? typed;
     inspect({ changed: Number(event.target.dataset.index), other });
   });
 

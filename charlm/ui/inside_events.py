@@ -69,8 +69,12 @@ async def inspect(library, client, text, stop_requested):
                     update |= {"panel": off_html(inspected) + update["panel"]}
                 yield update
     except PartError as error:
-        yield {"panel": notices_html([str(error)]) + ALL_ON_HTML, "costs": ""}
+        yield {"panel": notice_html(str(error)) + ALL_ON_HTML, "costs": ""}
     except CharlmError as error:
-        yield {"panel": notices_html([str(error)]), "costs": ""}
+        yield {"panel": notice_html(str(error)), "costs": ""}
     except OSError as error:
-        yield {"panel": notices_html([explain_os_error(error)]), "costs": ""}
+        yield {"panel": notice_html(explain_os_error(error)), "costs": ""}
+
+
+def notice_html(message):
+    return notices_html([f"{message[:1].upper()}{message[1:]}."])

@@ -18,7 +18,10 @@ from charlm.serving.inspected_text import (
     part_costs,
 )
 from charlm.ui.change_html import change_html, first_changeable, unknown_html
-from charlm.ui.inside_html import context_html, heads_html, lens_html, panel_html
+from charlm.ui.context_html import context_html
+from charlm.ui.heads_html import heads_html
+from charlm.ui.inside_html import panel_html
+from charlm.ui.lens_html import lens_html
 from charlm.ui.parts_html import comparison_html, costs_html
 
 CONTINUED = 160  # characters that a model goes on with, with all parts and without some

@@ -4,13 +4,14 @@ from bisect import bisect
 from html import escape
 
 from charlm.models.parts import parts_of
-from charlm.ui.inside_html import letter_chances_html, unsure
+from charlm.ui.context_html import letter_chances_html
+from charlm.ui.inside_html import part_names, unsure
 
 COSTS = (0.01, 0.03, 0.1, 0.3, 1.0)  # bits per letter from which a darker colour is used
 INTRODUCTION = (
-    "Every part <b>adds</b> to the residual stream. Its number says how many bits per letter"
-    " more this text surprises the model without it: what it is worth here. Press a part to switch"
-    " it off, and compare."
+    "Every part <b>adds</b> to the residual stream. Its number says how many more bits per letter"
+    " this text would surprise the model without it; with a minus, fewer. Press parts to switch"
+    " them off, and compare below."
 )
 
 
@@ -47,7 +48,7 @@ def measured(inspected):
 def switch_html(part, bits, whole):
     """Return a part's switch; `bits`: those per character without it, None if not known yet."""
     layer, _, short = part.partition(".")
-    short = short.replace("head", "head ") or "all of it"
+    short = short.replace("head", "head ") or "all"
     cost, level, said = "…", 0, "not measured yet"
     if bits is not None:
         difference = round(bits - whole, 2) + 0.0  # not -0.0
@@ -68,7 +69,7 @@ def comparison_html(inspected, alternatives, bits, texts=(None, None)):
     `alternatives`, `texts`: two of each; the texts are None until they are known. `bits`: those per
     character of the text without the parts.
     """
-    off = ", ".join(inspected.off)
+    off = part_names(inspected.off)
     cost = (
         f"<p>Without {off}, {measured(inspected)} surprises the model by {bits:.2f} bits per"
         f" letter: it is {unsure(bits)}.</p>"

@@ -21,7 +21,7 @@ def test_the_likeliest_letters_and_the_one_drawn_have_rows():
     html = chances("abch", 3, drawn="h")
     assert html.count("<li") == 7
     assert 'data-index="3"' in html
-    assert "after “abc”; 4 others together" in html
+    assert "after “abc”; 4 other letters together" in html
     assert '<li class="chosen"><button data-char="h"' in html
     assert "fell on <b>h</b>" in html
     assert ">space</button>" in html

@@ -15,17 +15,10 @@ from charlm.inspection.changes import changes
 from charlm.models.parts import parts_of
 from charlm.serving.inspected_text import InspectedText
 from charlm.ui.change_html import change_html, unknown_html
-from charlm.ui.inside_html import (
-    LEVELS,
-    caption_html,
-    context_html,
-    heads_html,
-    inspected_html,
-    lens_html,
-    off_html,
-    strip_html,
-    when,
-)
+from charlm.ui.context_html import context_html
+from charlm.ui.heads_html import heads_html, strip_html
+from charlm.ui.inside_html import LEVELS, caption_html, inspected_html, off_html
+from charlm.ui.lens_html import lens_html, when
 from charlm.ui.parts_html import comparison_html, costs_html
 
 TEXT = 'KING:\nthe <img src=x onerror="y"> & {{all}} ${value} = "(love)"\n'
@@ -51,9 +44,9 @@ def chances_of(at):
 TAGS = """article b br button code div em figcaption figure h3 i input label li ol p section small
     span table tbody td th tr u ul""".split()
 ATTRIBUTES = """aria-busy aria-checked aria-hidden aria-label aria-pressed autocapitalize
-    autocomplete class data-all-on data-change data-index data-inspected data-levels data-of
-    data-part data-start data-step disabled id role scope spellcheck start style tabindex title type
-    value""".split()
+    autocomplete class data-all-on data-announcement data-change data-head data-index data-inspected
+    data-levels data-of data-part data-start data-step disabled id role scope spellcheck start style
+    tabindex title type value""".split()
 
 
 class Parsed(HTMLParser):
@@ -111,7 +104,7 @@ def test_the_text_and_its_caption_say_which_letter_it_is():
     assert "letter 1, “K”" in caption_html(at, 3)
     assert 'data-step="-1" aria-label="Previous letter" disabled' in caption_html(at, 3)
     last = caption_html(inspected(index=len(TEXT)), 3)
-    assert "It predicts the next letter" in last
+    assert "Predicting the next letter" in last
     assert 'data-step="1" aria-label="Next letter" disabled' in last
     assert "&quot;serial&quot;: 3" in last
     assert "a new line" in caption_html(inspected(index=5), 3)
@@ -119,9 +112,8 @@ def test_the_text_and_its_caption_say_which_letter_it_is():
 
 def test_the_context_is_described_in_letters():
     at = inspected(index=20)
-    assert f"it saw {20 - at.start} letters. The first {at.start} are out of its sight." in (
-        Parsed(context_html(at, chances_of(at))).text
-    )
+    text = Parsed(context_html(at, chances_of(at))).text
+    assert f"it saw {20 - at.start} letters. The first {at.start} are out of its sight" in text
     first = inspected(index=0)
     assert "there is nothing" in context_html(first, chances_of(first))
     bigram = inspected("bigram", index=4)
@@ -156,12 +148,12 @@ def test_where_the_model_decided():
     assert when(at, lens, rows) == "From block 0 on, “K” is the likeliest."
     lens = [[["K", 0.5]], [["a", 0.5]], [["b", 0.5]]]
     assert when(at, lens, rows) == (
-        "Only after block 1, “b” is the likeliest. The text has “K”, which was it only after the"
+        "Only after block 1, “b” is the likeliest. The text has “K”, which is it only after the"
         " embedding."
     )
     lens = [[["a", 0.5]]] * 3
     assert when(at, lens, rows) == (
-        "From the embedding on, “a” is the likeliest. The text has “K”, which was it nowhere."
+        "From the embedding on, “a” is the likeliest. The text has “K”, which never is."
     )
 
 
@@ -173,10 +165,10 @@ def test_parts_have_switches_and_costs():
     assert f'aria-busy="true" data-of="{at.scored_digest}"' in html
     assert 'aria-label="block 0, head 0: −0.50 bits per letter without it"' in html
     assert 'class="w5" aria-label="block 0, mlp: +1.50' in html
-    assert 'aria-label="block 0, all of it: not measured yet"' in html
+    assert 'aria-label="block 0, all: not measured yet"' in html
     done = costs_html(at, {"": 2.0} | dict.fromkeys(parts_of(at.network), 1.999))
     assert 'aria-busy="false"' in done
-    assert "<b>all of it</b> +0.00" in done
+    assert "<b>all</b> +0.00" in done
     long = inspected("lecture", text=TEXT * 30, index=1_200)
     assert "the part of 1,000 letters that is read surprises" in costs_html(long, {"": 2.0})
 
@@ -188,4 +180,6 @@ def test_capitals_stay_capitals():
 
 def test_parts_off_are_named_with_a_button():
     assert off_html(inspected()) == ""
-    assert "Switched off: 0.mlp, 1 <button" in off_html(inspected(off=("0.mlp", "1")))
+    assert "Switched off: block 0: feed-forward layer, block 1: all <button" in off_html(
+        inspected(off=("0.mlp", "1"))
+    )

@@ -3,19 +3,10 @@
 import re
 
 import pytest
-from browser import settled_address, visitor
+from browser import PLACE, settled_address, visitor
 from playwright.sync_api import expect
 
 LINK = "?prompt=KING:%0A&model=small-gpt&max_new_chars=60&seed=5&top_k=4"
-PLACE = """([line, offset]) => {
-  const p = document.querySelectorAll("#text p")[line];
-  const node = document.createTreeWalker(p, NodeFilter.SHOW_TEXT).nextNode();
-  const range = new Range();
-  range.setStart(node, offset);
-  range.setEnd(node, offset + 1);
-  const box = range.getBoundingClientRect();
-  return [box.x + box.width / 2, box.y + box.height / 2];
-}"""
 PAINTED = """() => [0, 1, 2, 3]
     .map((level) => CSS.highlights.get(`surprise-${level}`)?.size ?? 0)
     .reduce((a, b) => a + b)"""

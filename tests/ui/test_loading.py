@@ -13,6 +13,8 @@ PLACES = """(root) => [".masthead h1", ".masthead .how", ".selected", ".play-tex
         const box = shown.find((element) => element.offsetParent)?.getBoundingClientRect();
         return box && [box.x, box.y, box.width].map(Math.round);
     })"""
+SHOWN = {"": "#text .play-text", "?tab=watch": "#run-head .bar"}
+SHOWN["?tab=inside"] = "#inside-shown .chances"
 DARK, LIGHT = "rgb(21, 16, 12)", "rgb(245, 236, 215)"
 
 
@@ -49,11 +51,11 @@ def wait_until_complete(page):
 
 
 @pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("at", ["", "?tab=watch"], ids=["play", "watch"])
+@pytest.mark.parametrize("at", SHOWN, ids=["play", "watch", "inside"])
 def test_the_page_loads_small_and_without_shifts_or_errors(visit, at, options):
     page, complaints = visit(at, **options)
     wait_until_complete(page)
-    expect(page.locator("#run-head .bar" if at else "#text .play-text")).to_be_visible()
+    expect(page.locator(SHOWN[at])).to_be_visible()
     assert layout_shift(page) < MAX_LAYOUT_SHIFT
     assert 200_000 < sum(page.received) < MAX_TRANSFER
     assert page.evaluate("[...document.fonts].filter((f) => f.status === 'loaded').length")
