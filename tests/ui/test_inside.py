@@ -37,7 +37,7 @@ def choose(page, panel):
     page.locator("#inside-panel-choice label").filter(has_text=panel).click()
 
 
-def text_of(page, where="#inside-text"):
+def text_of(page, where="#inside-text article"):
     return "\n".join(page.locator(f"{where} p").all_text_contents())
 
 
