@@ -15,7 +15,7 @@ from pathlib import Path
 
 import preloaded
 import pytest
-from browser import paste, visitor
+from browser import paste, unfold_panel, visitor
 from gradio_client import Client
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -213,8 +213,7 @@ def test_without_write_access_it_generates_and_trains(built, browser):
             page.locator("#generate").click()
             expect(page.locator("#status")).to_contain_text("500 characters, ", timeout=60_000)
             page.get_by_role("tab", name="Watch").click()
-            page.locator("#form > button").click()
-            page.wait_for_timeout(1000)  # input during the panel's animation is lost
+            unfold_panel(page, "#form")
             page.locator("#preset label").filter(has_text="bigram").click()
             page.locator("#source label").filter(has_text="My own").click()
             paste(page.locator("#own-text textarea"), make_text())

@@ -8,7 +8,7 @@ import textwrap
 
 import preloaded
 import pytest
-from browser import settled_address, visitor
+from browser import settled_address, unfold_panel, visitor
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
@@ -77,8 +77,7 @@ def text_of(page):
 
 def generate_short(page, seed=3):
     """Generate 50 characters; returns the address of the link to them."""
-    page.locator("#settings > button").click()
-    page.wait_for_timeout(1000)  # the panel ignores input while it unfolds
+    unfold_panel(page, "#settings")
     for field, value in ((0, 50), (-1, seed)):
         box = page.locator("#settings input[type=number]").nth(field)
         box.fill(str(value))
@@ -90,8 +89,7 @@ def generate_short(page, seed=3):
 
 def fetch(page, source):
     if not page.locator(HUB_SOURCE).is_visible():
-        page.locator("#hub-model > button").click()
-        page.wait_for_timeout(1000)
+        unfold_panel(page, "#hub-model")
     page.locator(HUB_SOURCE).fill(source)
     page.locator(HUB_SOURCE).press("Enter")
 

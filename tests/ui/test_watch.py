@@ -7,7 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from browser import MAX_LAYOUT_SHIFT, RECORD_LAYOUT_SHIFTS, layout_shift, paste, visitor
+from browser import (
+    MAX_LAYOUT_SHIFT,
+    RECORD_LAYOUT_SHIFTS,
+    layout_shift,
+    paste,
+    unfold_panel,
+    visitor,
+)
 from gradio_client import Client
 from hostile import HostileClient
 from playwright.sync_api import expect
@@ -44,8 +51,7 @@ def head(page):
 
 
 def open_form(page):
-    page.locator("#form > button").click()
-    page.wait_for_timeout(1000)  # the panel ignores input while it unfolds
+    unfold_panel(page, "#form")
 
 
 def choose(page, radio, label):
