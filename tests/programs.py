@@ -27,10 +27,7 @@ class CommandLine:
     def command(self, *args):
         return [sys.executable, str(self.folder / "train.py"), *map(str, args)]
 
-    def __call__(self, *args, preexec_fn=None):
-        if preexec_fn:
-            pipes = {"capture_output": True, "text": True, "timeout": 120}
-            return subprocess.run(self.command(*args), preexec_fn=preexec_fn, **pipes)
+    def __call__(self, *args):
         return preloaded.run(self.command(*args), text=True)
 
     def start(self, *args):

@@ -205,10 +205,10 @@ UNUSABLE = {
     "all_proxy": "socks9://127.0.0.1:1",
 }
 ODD_STARTS = {
-    "proxies": ({"http_proxy": "http://127.0.0.1:9", "no_proxy": "example.org"}, ""),
-    "unusable proxies": (UNUSABLE, ""),
-    "output that is closed": ({}, ">&- 2>&-"),
-    "output to a full disk": ({}, ">/dev/full 2>&1"),
+    "proxies": ({"http_proxy": "http://127.0.0.1:9", "no_proxy": "example.org"}, "log"),
+    "unusable proxies": (UNUSABLE, "log"),
+    "output that is closed": ({}, "closed"),
+    "output to a full disk": ({}, "/dev/full"),
 }
 
 
@@ -220,11 +220,16 @@ def test_the_page_is_served(start, trained_copy, tmp_path):
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     places = {"CHARLM_CHECKPOINTS": str(trained_copy), "GRADIO_SERVER_PORT": port}
-    script = f"exec {shlex.quote(sys.executable)} app.py {output}"
     env = os.environ | places | {"NO_PROXY": "", "no_proxy": ""} | variables
-    with (tmp_path / "log").open("w") as log:
-        options = {"cwd": REPOSITORY, "env": env, "stdout": log, "stderr": log}
-        server = subprocess.Popen(["bash", "-c", script], **options)
+    command = [sys.executable, str(REPOSITORY / "app.py")]
+    log = tmp_path / "log"
+    log.touch()
+    if output == "closed":  # when Python starts
+        script = f"exec {shlex.join(command)} >&- 2>&-"
+        server = subprocess.Popen(["bash", "-c", script], env=env)
+    else:
+        with (tmp_path / output).open("w") as stream:  # /dev/full is absolute
+            server = preloaded.Process(command, env=env, stdout=stream, stderr=stream)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         give_up = time.monotonic() + 60
@@ -233,7 +238,7 @@ def test_the_page_is_served(start, trained_copy, tmp_path):
                 answer = direct.open(f"http://127.0.0.1:{port}/", timeout=5)
                 break
             except OSError:
-                assert server.poll() is None, (tmp_path / "log").read_text()
+                assert server.poll() is None, log.read_text()
                 assert time.monotonic() < give_up
                 time.sleep(0.2)
         assert answer.status == 200
@@ -242,7 +247,7 @@ def test_the_page_is_served(start, trained_copy, tmp_path):
     finally:
         server.kill()
         server.wait()
-    printed = (tmp_path / "log").read_text()
+    printed = log.read_text()
     assert "Traceback" not in printed
     assert "secret" not in printed
     warning = "no proxy can be used as HTTPS_PROXY, all_proxy, http_proxy says"
