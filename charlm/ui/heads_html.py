@@ -57,9 +57,9 @@ def pattern_html(pattern):
     Beside it stands the share that an even spread over all letters would give.
     """
     if not pattern["pattern"]:
-        return "on the whole text: no clear pattern"
+        return "in this context: no clear pattern"
     share, even = percent(pattern["share"]), percent(pattern["even"])
-    return f"on the whole text: mostly {pattern['pattern']}, {share} (an even spread: {even})"
+    return f"in this context: mostly {pattern['pattern']}, {share} (an even spread: {even})"
 
 
 def strip_html(chars, levels):
