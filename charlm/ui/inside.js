@@ -7,6 +7,7 @@
   const SETTINGS = { temperature: 0.8, top_k: 0, top_p: 0, min_p: 0, seed: 1 }; // of a fresh page
   const MAX_TEXT = 4000; // UTF-16 units of a typed text, beyond which the address does not hold it
   const MAX_OFF = 2000; // characters of the names of parts, as the server allows
+  const SECONDS = 5; // after which a request is given up
   const TYPING = 400; // milliseconds without a key after which what was typed is looked at
 
   const article = () => find("inside-text")?.querySelector("article");
@@ -21,6 +22,8 @@
   let wanted = fromAddress(); // until a text is there
   let picked = null; // the index of the letter that was selected in Play since
   let serial = 0; // of the latest request
+  let requested = 0; // when it was made
+  let described = ""; // the state that the last answer described
 
   function fromAddress() {
     const asked = new URL(location).searchParams;
@@ -46,7 +49,7 @@
     const typed = typedField()?.value;
     if (!played || (isWriting && !typed)) return null;
     const shown = JSON.parse(played.dataset.shown ?? "{}");
-    const asked = new URL(location).searchParams; // of the text that is on its way
+    const asked = new URLSearchParams(isLinkPending ? location.search : ""); // of the text to come
     const settings = { ...SETTINGS };
     for (const name in settings) settings[name] = shown[name] ?? asked.get(name) ?? settings[name];
     const text = typed || textOf(played);
@@ -76,11 +79,18 @@
       const kept = model === state?.model ? { off: state.off } : { off: [] };
       const asked = { changed: -1, other: "", head: state?.head ?? "", ...wanted };
       state = { ...next, ...kept, model, ...asked };
-    } else if (picked === null && find("inside-shown").querySelector("section")) return;
+    } else if (picked === null && isShown()) return;
     if (picked !== null && !isTyped) state.index = picked;
     state.index = Math.min(state.index, lengthOf(state.text));
     [wanted, picked] = [{}, null];
     inspect();
+  }
+
+  // Whether what was requested last is shown, without an error, or on its way.
+  function isShown() {
+    const isAnswered = JSON.parse(described || "{}").serial === serial;
+    const isWaiting = performance.now() - requested < 1000 * SECONDS;
+    return (isAnswered || isWaiting) && !find("inside-shown").querySelector(".notice");
   }
 
   // Play has written another text, which the address names: what it says of the one before is gone.
@@ -94,13 +104,14 @@
     if (!state) return;
     Object.assign(state, changes);
     serial += 1;
+    requested = performance.now();
     find("inspect").click();
     showAddress();
   }
 
   function inspection() {
     const panel = chosen("inside-panel-choice");
-    const { source, raw, isClean, off, head, ...others } = state;
+    const { source, raw, isClean, off, head, start, ...others } = state;
     const costs = document.querySelector('#inside-costs [aria-busy="false"]');
     return JSON.stringify({
       action: "inspect",
@@ -113,21 +124,26 @@
     });
   }
 
-  // The text and the letter of an answer have arrived.
-  function inspected() {
-    const shown = document.querySelector("#inside-caption [data-inspected]")?.dataset.inspected;
-    if (!shown || !article()) return;
-    const { start, length, serial: answered, ...others } = JSON.parse(shown);
-    if (answered !== serial) return; // a newer one is on its way
+  // The description of an answer has arrived. Returns whether its text has, too.
+  function inspected(description) {
+    const { serial: answered, length, ...others } = JSON.parse(description);
+    if (answered !== serial) return true; // a newer one is on its way
+    if (!article() || lengthOf(textOf(article())) !== length) return false;
     Object.assign(state, others, { text: textOf(article()), isClean: true });
-    highlight("inspected-letter", rangesBetween(article(), state.index, state.index + 1));
-    const after = rangesBetween(article(), state.index + 1, length);
-    highlight("outside-context", [...rangesBetween(article(), 0, start), ...after]);
-    article().classList.toggle("predicts-next", state.index >= length);
-    showSwitches();
+    showLetter();
     showModel();
     showAddress();
     scrollToLetter();
+    return true;
+  }
+
+  function showLetter() {
+    if (!state?.isClean || !article()) return;
+    const { index, start, text } = state;
+    highlight("inspected-letter", rangesBetween(article(), index, index + 1));
+    const after = rangesBetween(article(), index + 1, lengthOf(text));
+    highlight("outside-context", [...rangesBetween(article(), 0, start), ...after]);
+    article().classList.toggle("predicts-next", index >= lengthOf(text));
   }
 
   // The letter stays in view, in the text that scrolls in its frame.
@@ -174,13 +190,16 @@
       set(button, "aria-checked", String(!state?.off.includes(button.dataset.part)));
     }
   }
+
   // Gradio changes the elements of an answer that it can keep, or replaces them.
-  let described = ""; // the state that the last answer described
-  new MutationObserver(() => {
+  new MutationObserver((changes) => {
     const caption = document.querySelector("#inside-caption [data-inspected]");
     const now = caption?.dataset.inspected ?? described;
-    if (now !== described) inspected();
-    described = now;
+    if (now !== described && inspected(now)) described = now;
+    else if (changes.some(({ target }) => target.closest?.("#inside-text"))) {
+      showLetter();
+      shownWeights = null;
+    }
     showSwitches();
     showHead();
     restoreFocus();
@@ -228,10 +247,13 @@
 
   // The focus returns to what an answer has replaced, or to what is next to it, if it is gone.
   let focused = null; // its selector
+  let nextTo = null; // the selector of what takes its place
   const KEYS = ["step", "change", "part", "head"];
   document.addEventListener("focusin", ({ target }) => {
-    focused = null;
+    [focused, nextTo] = [null, null];
     if (!target.closest("#inside")) return;
+    if ("step" in target.dataset) nextTo = "#inside [data-step]:not([disabled])";
+    if ("allOn" in target.dataset) nextTo = "#inside-panel-choice input:checked";
     if (target === article()) focused = "#inside-text article";
     if (target.id === "changed") {
       focused = "#changed";
@@ -248,9 +270,8 @@
 
   function restoreFocus() {
     if (document.activeElement !== document.body || !focused) return;
-    const others = ["#inside [data-step]:not([disabled])", "#inside-panel-choice input:checked"];
-    const element = [focused, ...others].map((selector) => document.querySelector(selector));
-    element.find((found) => found)?.focus({ preventScroll: true });
+    const element = document.querySelector(focused) ?? (nextTo && document.querySelector(nextTo));
+    element?.focus({ preventScroll: true });
   }
 
   document.addEventListener("click", (event) => {

@@ -24,7 +24,8 @@ def inspected_html(inspected):
     """Return the text of an InspectedText."""
     is_typed = inspected.prompt_length == len(inspected.text)  # with nothing to mark
     html = text_html(inspected.text, 0 if is_typed else inspected.prompt_length)
-    return html.replace("<article ", f'<article tabindex="0" aria-label="{LABEL}" ', 1)
+    article = f'<article tabindex="0" aria-label="{LABEL}" '
+    return f"{html.replace('<article ', article, 1)}</article>"
 
 
 def caption_html(inspected, serial):

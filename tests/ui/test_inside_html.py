@@ -101,6 +101,7 @@ def test_every_panel_escapes_every_letter(kind):
 def test_the_text_and_its_caption_say_which_letter_it_is():
     at = inspected(index=0)
     assert inspected_html(at).startswith('<article tabindex="0"')
+    assert inspected_html(at).endswith("</article>")
     assert "letter 1, “K”" in caption_html(at, 3)
     assert 'data-step="-1" aria-label="Previous letter" disabled' in caption_html(at, 3)
     last = caption_html(inspected(index=len(TEXT)), 3)
