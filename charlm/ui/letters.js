@@ -64,16 +64,16 @@
   const surprise = () => find("surprise");
   const isSurpriseShown = () => surprise()?.getAttribute("aria-pressed") === "true";
   let bits = []; // of each letter, in code points
+  let isWanted = false; // else an answer that is on its way is not shown
 
   document.addEventListener(
     "click",
     (event) => {
       const button = event.target.closest("#surprise");
       if (!button) return;
-      if (event.isTrusted && isSurpriseShown()) {
-        event.stopPropagation();
-        paint([]);
-      } else if (!article()) event.stopPropagation();
+      isWanted = !(event.isTrusted && isSurpriseShown());
+      if (!isWanted) paint([]);
+      if (!isWanted || !article()) event.stopPropagation();
     },
     true,
   );
@@ -102,7 +102,7 @@
   });
 
   const field = () => find("bits").querySelector("textarea, input");
-  const paintSurprise = () => paint(JSON.parse(field().value));
+  const paintSurprise = () => isWanted && paint(JSON.parse(field().value));
   const selection = { selectedLetter, deselect, selectAsked };
   window.charlm = { ...window.charlm, ...selection, paintSurprise, repaint };
 })();
