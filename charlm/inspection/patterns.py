@@ -2,7 +2,7 @@
 
 A pattern is a set of positions for each character, such as the letter before it. Its share is the
 mean attention that falls on them. Attention that is spread evenly over all visible characters gives
-a share, too; what the head has above that is its excess, and says that it looks there on purpose.
+a share, too; what the head has above that is its excess.
 """
 
 import unicodedata

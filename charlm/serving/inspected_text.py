@@ -56,7 +56,7 @@ class InspectedText:
 
     @property
     def scored_digest(self):
-        """What tells `scored`, read by this model, from other texts and models."""
+        """A digest of the model's name and of `scored`."""
         return hashlib.sha256(f"{self.model}\n{self.scored}".encode()).hexdigest()[:16]
 
     def request(self, length, off, **options):

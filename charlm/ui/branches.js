@@ -45,7 +45,7 @@
     else asked = {};
   }
 
-  // Called when a text begins and when it has ended. What is shown after an address was requested
+  // Called when a text begins and when it has ended. After an address was requested, what is shown
   // may be the end of the text before.
   function textShown() {
     const article = document.querySelector("#text [data-shown]");
@@ -101,8 +101,7 @@
 
   // The text that is shown goes on from that of the current entry, or begins anew.
   function lengthen(article, query) {
-    const lines = [...article.querySelectorAll("p")].map((p) => p.textContent);
-    if (!lines.join("\n").startsWith(asked.text)) return show(null);
+    if (!window.charlm.letters.textOf(article).startsWith(asked.text)) return show(null);
     current.query = query;
     show(current);
   }

@@ -87,7 +87,7 @@ def strip_html(final, drawn, actual, uniform, vocabulary):
         for char in vocabulary
         if char in final
     )
-    fell = "fell" if drawn == actual else "would fall"  # nobody drew a letter of the prompt
+    fell = "fell" if drawn == actual else "would fall"  # a letter of the prompt was not drawn
     number = f"The random number {uniform:.3f} {fell} on <b>{name(drawn)}</b>"
     if len(final) == 1:
         sentence = f"No other letter than <b>{name(drawn)}</b> is left to choose from."

@@ -8,7 +8,7 @@
   const MAX_TEXT = 4000; // UTF-16 units of a typed text, beyond which the address does not hold it
   const MAX_OFF = 2000; // characters of the names of parts, as the server allows
   const SECONDS = 5; // after which a request is given up
-  const TYPING = 400; // milliseconds without a key after which what was typed is looked at
+  const TYPING = 400; // milliseconds without a key before a typed text is inspected
 
   const article = () => find("inside-text")?.querySelector("article");
   const isOpen = () => Boolean(find("inside")?.offsetParent);
@@ -86,7 +86,7 @@
     inspect();
   }
 
-  // Whether what was requested last is shown, without an error, or on its way.
+  // Whether the latest request has been answered without an error, or its answer is on the way.
   function isShown() {
     const isAnswered = JSON.parse(described || "{}").serial === serial;
     const isWaiting = performance.now() - requested < 1000 * SECONDS;

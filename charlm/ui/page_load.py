@@ -38,7 +38,7 @@ def connect_tabs_load(page, tabs, monitor, run, inside):
 
 
 def connect_page_load(page, library, default, controls, requests, monitor, address_notice):
-    """Connect the event that shows the text of the address, and restores what was typed.
+    """Connect the event that shows the text of the address, and restores the visitor's input.
 
     `default`: the model chosen when the page was built. `monitor`: knows the runs.
     """

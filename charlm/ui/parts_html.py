@@ -40,7 +40,7 @@ def costs_html(inspected, costs):
 
 
 def measured(inspected):
-    """Return what is measured: all of the text, or the letters of it that are read."""
+    """Return a phrase for the text, or for the part of it that is scored."""
     n = len(inspected.scored)
     return "this text" if n == len(inspected.text) else f"the part of {n:,} letters that is read"
 
