@@ -16,13 +16,14 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import charlm
 from charlm.config import GPTConfig, TrainConfig
 from charlm.console import protect_output, warn_once
+from charlm.data.text_features import TextFeatures
 from charlm.errors import CharlmError, explain_os_error
 from charlm.hub.background_push import BackgroundPusher
 from charlm.hub.client import HubError, check_login
 from charlm.hub.publish import publish
 from charlm.paths import checkpoints_directory
 from charlm.presets import DEFAULT_PRESET, PRESETS
-from charlm.runs.directory import save_run
+from charlm.runs.directory import keep_snapshot, save_run
 from charlm.runs.failure import explain_failure
 from charlm.runs.flags import add_option_flags, minutes, not_empty
 from charlm.runs.log import RunLog
@@ -91,6 +92,10 @@ def train(run, log, args):
         try:
             trainer.world.broadcast(run.setup)
             for event in events_and_samples(run):
+                if event.event == "snapshot":
+                    event = keep_snapshot(run.directory, trainer.eval_model, event)
+                    if event.message:  # training goes on without them
+                        trainer.snapshot_steps.clear()
                 if event.event != "evaluating" and not run.is_logged(event):
                     log.append(event)
                 terminal.show(event)
@@ -109,17 +114,19 @@ def train(run, log, args):
 
 
 def events_and_samples(run):
-    """Yield the trainer's events, with a Sample after each evaluation.
+    """Yield the trainer's events, with a Sample after each evaluation and snapshot.
 
     Every sample continues the empty prompt with the run's seed, so that samples can be compared.
     """
-    trainer, config = run.trainer, run.trainer.config
+    trainer, config, features = run.trainer, run.trainer.config, None
     for event in trainer.events():
         yield event
-        if event.event == "eval" and config.sample_chars:
+        due = event.event == "eval" or (event.event == "snapshot" and not trainer.evaluated)
+        if due and config.sample_chars:
+            features = features or TextFeatures(run.setup.corpus.training_part)
             model, tokenizer = trainer.eval_model, run.setup.tokenizer
             text = charlm.generate(model, tokenizer, "", config.sample_chars, seed=config.seed)
-            yield Sample(event.step, round(trainer.elapsed, 3), text)
+            yield Sample(event.step, round(trainer.elapsed, 3), text, **features.compare(text))
 
 
 def parse_arguments():

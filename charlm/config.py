@@ -204,7 +204,12 @@ class TrainConfig(Checked):
     store: str = option(
         "fp32", "precision of the saved weights, which are those evaluated", ("fp32", "bf16")
     )
-    sample_chars: int = option(500, "characters generated at each evaluation; 0 generates none")
+    sample_chars: int = option(
+        500, "characters generated at each evaluation and snapshot; 0 generates none"
+    )
+    snapshots: int = option(
+        12, "steps at which the weights are kept, from 0 to the last one; 0 keeps none", most=1000
+    )
 
     def check(self):
         self.fraction("beta1", "beta2", "muon_momentum", "ema_decay")

@@ -22,13 +22,15 @@ NOT_OFFERED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errn
 NOT_OFFERED |= {errno.EBADF, errno.EPERM, errno.EACCES}
 
 
-def write_atomically(target, raw):
+def write_atomically(target, raw, temporary_folder=None):
     """Write bytes so that readers see either the old file or the new one, even after a crash.
 
+    `temporary_folder`: where a killed process leaves a partial file; None: the target's folder.
     Raises OSError with the file's name, as on a full disk; the old file is then unchanged and no
     other file is left.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    name = f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp"
+    temporary = (temporary_folder or target.parent) / name
     with naming(target):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

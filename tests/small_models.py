@@ -38,7 +38,7 @@ LECTURE = {
 SMALL = {"block_size": 16, "n_layer": 2, "n_head": 2, "n_embd": 16}
 # flags for a run of train.py that takes seconds
 SMALL_FLAGS = "--n-layer 2 --attention-every 2 --n-head 2 --n-embd 16 --block-size 16"
-SMALL_FLAGS += " --batch-size 4 --eval-iters 2 --sample-chars 20 --compile off"
+SMALL_FLAGS += " --batch-size 4 --eval-iters 2 --sample-chars 20 --snapshots 0 --compile off"
 SMALL_FLAGS = SMALL_FLAGS.split()
 
 
@@ -74,7 +74,7 @@ def describe(name, vocab_size, **changes):
 
 def small_training(**changes):
     options = {"steps": 12, "batch_size": 4, "eval_interval": 4, "eval_iters": 2, "log_interval": 2}
-    return TrainConfig(**(options | {"compile": "off"} | changes))
+    return TrainConfig(**(options | {"compile": "off", "snapshots": 0} | changes))
 
 
 def damage(directory, file, change):

@@ -46,6 +46,11 @@ class Corpus:
                 f" training, have {n_train} characters; choose a smaller block_size"
             )
 
+    @property
+    def training_part(self):
+        """The first 90 % of the text."""
+        return self.text[: int(0.9 * len(self.text))]
+
     def split(self, tokenizer):
         """Return the first 90 % and last 10 % as ids: int64 tensors (N_train,) and (N_val,)."""
         ids = tokenizer.encode_corpus(self.text)

@@ -22,6 +22,7 @@ from charlm.models.checkpoint import CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHT
 from charlm.runs.card import CARD_FILE
 from charlm.runs.log import LOG_FILE
 
+METADATA_TIMEOUT = 5  # seconds to wait for a response without a file
 TIMEOUT = 60  # seconds without data; by default, huggingface_hub waits without a limit
 GATED = "it is gated: ask for access on its page, then log in"
 REPO_FILES = {CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, LOG_FILE, CARD_FILE}

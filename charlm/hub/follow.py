@@ -6,9 +6,10 @@ import time
 import weakref
 from dataclasses import replace
 
-from charlm.hub import cache
+from charlm.hub import cache, snapshots
 from charlm.hub.client import HubError, canonical_source, describe_error, parse_source
 from charlm.hub.pull import Download, PulledModel, RefusedError, find_cached, pull
+from charlm.models import checkpoint
 
 CHECK_INTERVAL = 15  # seconds between checks for a new revision of a model that is in use
 FIRST_WAIT = 8  # seconds to wait for a new model, unless the caller says otherwise
@@ -121,6 +122,14 @@ class HubFollowers:
                 self._followers[source] = follower
                 follower.check()
         return pulled
+
+    def load(self, source, step=None):
+        """Return the model and tokenizer of a source, or of its snapshot; raises CharlmError."""
+        pulled = self.get(source)
+        if step is None:
+            return checkpoint.load(pulled.directory)
+        follower = self._followers.get(source)
+        return snapshots.load(pulled, step, public=bool(follower and follower.public))
 
     def download(self, source):
         """Return the Download of a source that is being pulled for the first time, or None."""

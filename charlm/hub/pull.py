@@ -13,9 +13,10 @@ from huggingface_hub.utils import tqdm
 from charlm.console import warn_once
 from charlm.errors import CharlmError, name_files
 from charlm.files import write_atomically
-from charlm.hub import cache
+from charlm.hub import cache, snapshots
 from charlm.hub.client import (
     GATED,
+    METADATA_TIMEOUT,
     REPO_FILES,
     HubError,
     describe_error,
@@ -24,11 +25,11 @@ from charlm.hub.client import (
 )
 from charlm.models import checkpoint
 from charlm.models.checkpoint import CheckpointError
+from charlm.models.snapshots import load_snapshot, snapshot_steps, split_step
 from charlm.paths import expand, is_directory
 from charlm.runs.card import CARD_FILE
 from charlm.runs.log import LOG_FILE
 
-METADATA_TIMEOUT = 5  # seconds to wait for a response without a file
 REQUIRED = {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.TOKENIZER}
 # largest sizes of the files that are read whole; the weights have a limit of their own
 MAX_FILE_BYTES = {
@@ -59,6 +60,7 @@ class PulledModel:
     revision: str  # the commit, 40 hex digits
     notice: str = ""  # why it may not be the latest revision; "" if it is
     updated: float = 0.0  # Unix time of the repository's last commit; 0 if unknown
+    snapshots: tuple = ()  # their steps; each file is fetched when it is used, see hub.snapshots
 
 
 def disable_telemetry():
@@ -69,18 +71,20 @@ def disable_telemetry():
 def load(source, revision=None):
     """Load a model directory, or "user/repo" from the Hub; returns the model and its tokenizer.
 
-    The model is fp32, on the CPU, in evaluation mode. `revision`: a branch, tag or commit on the
-    Hub. Raises CharlmError.
+    The model is fp32, on the CPU, in evaluation mode. "#500" after either loads the snapshot of
+    step 500. `revision`: a branch, tag or commit on the Hub. Raises CharlmError.
     """
-    path = expand(source)
-    if is_directory(path) and str(source).strip():
+    run, step = (source, None) if is_directory(expand(source)) else split_step(str(source))
+    path = expand(run)
+    if is_directory(path) and str(run).strip():
         if revision:
-            raise HubError(f"{source} is a directory, which has no revision {revision}")
-        return checkpoint.load(path)
+            raise HubError(f"{run} is a directory, which has no revision {revision}")
+        return checkpoint.load(path) if step is None else load_snapshot(path, step)
     if os.path.lexists(path) or is_local(path):
-        raise CheckpointError(f"{source} is not a model directory{others_beside(path)}")
-    repo_id, in_source = parse_source(str(source))
-    return checkpoint.load(pull(repo_id, revision or in_source).directory)
+        raise CheckpointError(f"{run} is not a model directory{others_beside(path)}")
+    repo_id, in_source = parse_source(str(run))
+    pulled = pull(repo_id, revision or in_source)
+    return checkpoint.load(pulled.directory) if step is None else snapshots.load(pulled, step)
 
 
 def is_local(path):
@@ -128,7 +132,7 @@ def pull(
     except Exception as error:  # the Hub did not answer
         if cached:
             notice = f"{describe_error(error)}; this is {repo_id} as it was fetched last"
-            return PulledModel(cached.directory, repo_id, cached.revision, notice)
+            return replace(cached, notice=notice)
         raise HubError(f"cannot fetch {repo_id}: {describe_error(error)}") from None
     if public and info.gated:
         raise HubError(f"cannot fetch {repo_id}: {GATED}")
@@ -139,7 +143,8 @@ def pull(
     else:
         pulled = download(repo_id, info.sha, sizes, token, progress)
     cache_revision(pulled, revision or "main")
-    return replace(pulled, updated=info.last_modified.timestamp()) if info.last_modified else pulled
+    updated = info.last_modified.timestamp() if info.last_modified else 0.0
+    return replace(pulled, updated=updated, snapshots=snapshots.stated_steps(info.siblings or ()))
 
 
 def fetch_info(repo_id, revision, token):
@@ -285,4 +290,6 @@ def find_cached(repo_id, revision=None, check=None):
             check(directory, None)
     except CharlmError:
         return None
-    return PulledModel(directory, repo_id, directory.name) if complete else None
+    if not complete:
+        return None
+    return PulledModel(directory, repo_id, directory.name, snapshots=snapshot_steps(directory))

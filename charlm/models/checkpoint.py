@@ -136,10 +136,11 @@ def serialize(tensors):
     return safetensors.torch.save(contiguous, {"format": "pt"})
 
 
-def load(directory):
+def load(directory, weights=WEIGHTS):
     """Return the model (fp32, on the CPU, in evaluation mode) and tokenizer of a model directory.
 
-    Raises CheckpointError if a file is missing, damaged, or does not fit the others.
+    `weights`: the file of its weights. Raises CheckpointError if a file is missing, damaged, or
+    does not fit the others.
     """
     directory = Path(directory)
     description, tokenizer = load_description(directory), load_tokenizer(directory)
@@ -148,7 +149,7 @@ def load(directory):
             f"{directory / TOKENIZER} has {tokenizer.vocab_size} characters, but"
             f" {CONFIG} says vocab_size is {description.model.vocab_size}"
         )
-    path = directory / WEIGHTS
+    path = directory / weights
     check_weights(path, description)
     try:
         with torch.random.fork_rng(devices=[]):

@@ -1,12 +1,15 @@
 """A run directory: a model directory with the model card, the log and the resume state."""
 
+import dataclasses
 import errno
 import os
 import secrets
 import shutil
 
+from charlm.errors import explain_os_error
 from charlm.files import naming, sync_directory
 from charlm.models.checkpoint import save_description, save_tokenizer, save_weights
+from charlm.models.snapshots import save_snapshot
 from charlm.runs.card import write_card
 from charlm.runs.resume import ResumeState, save_resume_state
 
@@ -52,6 +55,20 @@ def save_run(directory, trainer, log, data_path):
     log.sync()  # the resume state relies on the log's length
     save_resume_state(directory, ResumeState(trainer.state(), log.size, data_path))
     write_card(directory)
+
+
+def keep_snapshot(directory, model, event):
+    """Store the weights of a model as the snapshot of a Snapshot event; returns the event.
+
+    If that fails, as on a full disk, the event's message says why.
+    """
+    try:
+        save_snapshot(directory, model, event.step)
+    except (OSError, MemoryError) as error:
+        reason = explain_os_error(error) if isinstance(error, OSError) else "out of memory"
+        reason = reason.replace(f"{directory}{os.sep}", "")  # logs may be published
+        return dataclasses.replace(event, message=f"no more snapshots are kept: {reason}")
+    return event
 
 
 def remove_temporary_files(directory):

@@ -102,6 +102,7 @@ REQUIRED = {
     "step": {"loss": number, "lr": number, "chars_per_second": number},
     "eval": {"train_loss": number, "val_loss": number},
     "sample": {"text": text_of(MAX_TEXT)},
+    "snapshot": {"val_estimate": number},
     "end": {"reason": name},
 }
 OPTIONAL = {
@@ -116,6 +117,8 @@ OPTIONAL = {
         "notes": notes,
     },
     "eval": {"val_estimate": number},
+    "sample": {"words": number, "lines": number, "speaker": name},
+    "snapshot": {"message": message},
     "end": {"message": message},
 }
 

@@ -19,6 +19,7 @@ from charlm.models.checkpoint import (
     load_tokenizer,
     save_description,
 )
+from charlm.models.snapshots import remove_snapshots
 from charlm.paths import expand, resolve
 from charlm.presets import DEFAULT_PRESET, PRESETS
 from charlm.runs.directory import create_run_directory, remove_temporary_files
@@ -162,6 +163,7 @@ def resume_run(args, directory, log, world):
     log.truncate(saved.log_size)
     starts = [event for event in read_events(directory)[0] if event["event"] == "start"]
     if description != old:
+        remove_snapshots(directory, after=step)  # of steps that are now taken differently
         save_description(directory, description)
         trainer.notes += learning_rate_notes(old.training, description.training, step)
     return Run(directory, setup, trainer, data_path, starts[-1] if starts else None)

@@ -25,7 +25,8 @@ from charlm.runs.log import (
 
 PROCESS_DIED = "its process ended without a word: killed, out of memory, or the machine went down"
 MAX_BYTES = 2**18  # of a log, read at a time
-REPORTING = {"eval_interval", "eval_iters", "log_interval", "sample_chars"}  # change no weight
+# options that change no weight
+REPORTING = {"eval_interval", "eval_iters", "log_interval", "sample_chars", "snapshots"}
 
 
 @dataclass(frozen=True)

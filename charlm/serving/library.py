@@ -6,42 +6,29 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from charlm.data.tokenizer import CharTokenizer
-from charlm.errors import CharlmError, name_files, quote
+from charlm.errors import CharlmError, quote
 from charlm.generation.engine import Engine
 from charlm.generation.scheduler import AdmissionError
 from charlm.hub.client import canonical_source
 from charlm.models import checkpoint
+from charlm.models.snapshots import check_step, snapshot_steps, split_step
 from charlm.paths import expand, resolve
-from charlm.runs.log import RunLogError, latest_events
 from charlm.serving.fair_pool import Pools
 from charlm.serving.limits import check_hub_model
+from charlm.serving.location import Location
+from charlm.serving.model_summary import summarize
 
 FETCH_SECONDS = 30  # that a visitor waits for a Hub model, which shows its progress
 TEXTS_OF_MODELS = 4  # times max_queue: texts of all models beyond which shares count
 MAX_UPDATE_RATE = 100  # updates per second over all texts; each costs the server about 2 ms
 FROM_NETWORK = "texts are being written for your network already, and others wait"
 BUNDLED = ("shakespeare", "gpt", "bigram")  # first in the list, in this order
-
-
-@dataclass(frozen=True)
-class ModelSummary:
-    """A model's figures, which are available without loading it; None if its log lacks one."""
-
-    kind: str
-    block_size: int
-    vocab_size: int
-    data_name: str  # of the text that it was trained on
-    parameters: int | None
-    val_loss: float | None  # nats per character
-    sample: str  # the last one of the training run, at step `sample_step`; "" if there is none
-    sample_step: int | None
-    revision: str  # the Hub's commit; "" for a model that is not from the Hub
 
 
 @dataclass(frozen=True)
@@ -65,13 +52,18 @@ class Library:
     """
 
     def __init__(self, directory, followers, limits, start=None, should_yield=lambda: False):
-        """`followers`: the HubFollowers. `start`: the directory or Hub source to start with.
+        """`followers`: the HubFollowers. `start`: the directory or Hub source to start with, or
+        one of its snapshots, with "#" and the step.
 
         `should_yield`: see Engine. Raises CharlmError if `start` is neither a model directory nor a
         Hub source. An unreachable Hub raises nothing, and `notices` reports it.
         """
         self.directory, self.followers, self.limits = Path(directory), followers, limits
         self.should_yield, self.pools = should_yield, Pools()
+        if start and not os.path.lexists(expand(start)):
+            start, self.start_step = split_step(str(start))
+        else:
+            self.start_step = None
         exists = start and os.path.lexists(expand(start))
         self.start_directory = resolve(start) if exists else None
         self.start_source = str(start) if start and not self.start_directory else None
@@ -102,15 +94,17 @@ class Library:
 
     def default(self):
         """Return the name of the model to start with; raises CharlmError if no model exists."""
-        names = self.names()
+        names, start = self.names(), self._start_name()
         if not names:
             raise CharlmError(f"there is no model in {self.directory}; train one with train.py")
-        usable = (name for name in names if name != self._start_name() or self._loads(name))
-        return next(usable, names[0])
+        if start and self._loads(start):
+            return start
+        return next((name for name in names if name != start), names[0])
 
     def _start_name(self):
         """Return the name of the model to start with; None if none was chosen."""
-        return self.start_directory.name if self.start_directory else self.start_source
+        name = self.start_directory.name if self.start_directory else self.start_source
+        return name if self.start_step is None else f"{name}#{self.start_step}"
 
     def _loads(self, name):
         try:
@@ -121,9 +115,9 @@ class Library:
     def notices(self):
         """Return the reasons why the model to start with is missing, outdated or damaged."""
         notices = self.followers.notices()
-        if self._start_name() in self.names():
+        if (start := self._start_name()) and split_step(start)[0] in self.names():
             try:
-                self.get(self._start_name())
+                self.get(start)
             except CharlmError as error:
                 notices.append(str(error))
         return notices
@@ -144,22 +138,46 @@ class Library:
             raise
         return name
 
+    def snapshots(self, run):
+        """Return the steps of a run's snapshots, ascending. Raises CharlmError for an unknown run.
+
+        "run#step" names one wherever a model is named.
+        """
+        return self._snapshots(self.locate(run))
+
+    def _snapshots(self, location):
+        pulled = self.followers.available().get(location.run)
+        return pulled.snapshots if pulled else snapshot_steps(location.directory)
+
     def path(self, name):
-        """Return the directory of a model; raises CharlmError for a name that is not listed."""
-        if isinstance(name, str) and (path := self._find(name)):
-            return path
+        """Return the directory of a model: see `locate`."""
+        return self.locate(name).directory
+
+    def locate(self, name):
+        """Return the Location of a model, "run", or of a snapshot, "run#step".
+
+        Raises CharlmError for a name that is not listed, and a step without a snapshot.
+        """
+        if isinstance(name, str):
+            if found := self._find(name):
+                return found
+            run, _, given = name.rpartition("#")
+            if run and (found := self._find(run)):
+                step = split_step(name)[1]
+                check_step(run, given if step is None else step, self._snapshots(found))
+                return replace(found, step=step)
         names = ", ".join(self.names()) or "none yet: train one with train.py"
         raise CharlmError(f"there is no model {quote(name)}; there is: {names}")
 
     def _find(self, name):
-        """Return the directory of a model, without listing all; None for an unknown name."""
+        """Return the Location of a model, without listing all; None for an unknown name."""
         if self.start_directory and name == self.start_directory.name:
-            return self.start_directory
+            return Location(name, self.start_directory)
         if pulled := self.followers.available().get(name):
-            return pulled.directory
+            return Location(name, pulled.directory, pulled.revision)
         path = self.directory / name
         plain = path.name == name and path.parent == self.directory and not name.startswith(".")
-        return path if plain and checkpoint.is_model_directory(path) else None
+        return Location(name, path) if plain and checkpoint.is_model_directory(path) else None
 
     def get(self, name):
         """Return (model, tokenizer), loaded once, and again after its weights changed on disk.
@@ -180,19 +198,20 @@ class Library:
 
     def _load(self, name):
         """Return the Loaded of a model; drop others until the models fit in max_memory."""
-        path = self.path(name)
-        if name in self.followers.available():
-            self.followers.use(name)
-        version = path, modified_at(path)
+        location = self.locate(name)
+        if location.commit:
+            self.followers.use(location.run)
+        version = location.version
         with self._lock:
             loaded_version, loaded = self._loaded.pop(name, (None, None))
             if loaded_version == version:
                 self._loaded[name] = version, loaded
                 return loaded
-            model, tokenizer = load(path, name)
+            model, tokenizer = location.load(self.followers)
             loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.should_yield))
             paths = self._paths()  # deleted models are unloaded, too
-            self._loaded = {n: loaded for n, loaded in self._loaded.items() if n in paths}
+            kept = {n: each for n, each in self._loaded.items() if {n, split_step(n)[0]} & {*paths}}
+            self._loaded = kept
             self._loaded[name] = version, loaded
             while len(self._loaded) > 1 and self._megabytes() > self.limits.max_memory:
                 del self._loaded[next(iter(self._loaded))]  # its running streams keep it alive
@@ -228,13 +247,13 @@ class Library:
 
         Raises CharlmError for an unknown name or unreadable weights.
         """
-        path = self.path(name)
-        if name in self.followers.available():
-            return self.followers.get(name).revision
-        version = path, modified_at(path)
+        location = self.locate(name)
+        if location.commit:
+            return location.commit
+        version = location.version
         if self._digests.get(name, (None, None))[0] != version:
             try:
-                raw = (path / checkpoint.WEIGHTS).read_bytes()
+                raw = location.weights.read_bytes()
             except OSError as error:
                 raise CharlmError(f"cannot read the weights of {name}: {error.strerror}") from None
             self._digests[name] = version, hashlib.sha256(raw).hexdigest()[:12]
@@ -242,33 +261,14 @@ class Library:
 
     def summary(self, name):
         """Return the ModelSummary of a model; raises CharlmError if its config is unreadable."""
-        path = self.path(name)
-        try:
-            description = checkpoint.load_description(path)
-        except CharlmError as error:
-            raise CharlmError(name_files(str(error), path, name)) from None
-        try:
-            last = latest_events(path)
-        except (OSError, RunLogError):
-            last = {}  # a model needs no log
-        return ModelSummary(
-            kind=description.kind,
-            block_size=description.model.block_size,
-            vocab_size=description.model.vocab_size,
-            data_name=description.data["name"],
-            parameters=last.get("start", {}).get("parameters"),
-            val_loss=last.get("eval", {}).get("val_loss"),
-            sample=last.get("sample", {}).get("text", ""),
-            sample_step=last.get("sample", {}).get("step"),
-            revision=self.revision(name) if name in self.followers.available() else "",
-        )
+        return summarize(self.locate(name))
 
     def _paths(self):
         """Return the directory of each model by name, in the order of `names`."""
         found = [p for p in self.directory.glob("*") if checkpoint.is_model_directory(p)]
         found = [p for p in found if not p.name.startswith(".")]
         ranks = {name: rank for rank, name in enumerate(BUNDLED)}
-        newest_first = sorted(found, key=modified_at, reverse=True)
+        newest_first = sorted(found, key=lambda p: Location(p.name, p).version[1], reverse=True)
         newest_first.sort(key=lambda p: ranks.get(p.name, len(BUNDLED)))
         paths = {p.name: p for p in newest_first}
         paths |= {source: pulled.directory for source, pulled in self.followers.available().items()}
@@ -278,19 +278,3 @@ class Library:
         elif self.start_source in paths:
             paths = {self.start_source: paths[self.start_source]} | paths
         return paths
-
-
-def load(path, name):
-    """Load a model as checkpoint.load does; errors name the model instead of its path."""
-    try:
-        return checkpoint.load(path)
-    except CharlmError as error:
-        raise CharlmError(name_files(str(error), path, name)) from None
-
-
-def modified_at(path):
-    """Return when a model's weights were last written, in nanoseconds; 0 if they are gone."""
-    try:
-        return (path / checkpoint.WEIGHTS).stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0

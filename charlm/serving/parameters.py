@@ -173,6 +173,7 @@ def endpoint_parameters(limits, default_model):
         "ablation": {"text": prompt, "model": model},
         "models": {},
         "runs": {},
+        "snapshots": {"run": name},
         "run_status": {"run": name, "cursor": Integer(0, 0, MAX_INT)},
         "start_run": start,
         "stop_run": {"run": name},

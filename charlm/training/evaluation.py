@@ -28,7 +28,7 @@ def evaluate(model, train_ids, val_ids, config):
     parts = {
         "train_loss": estimate(model, train_ids, config, fold_in(config.seed, TRAIN_ESTIMATE)),
         "val_loss": whole(model, val_ids),
-        "val_estimate": estimate(model, val_ids, config, fold_in(config.seed, VAL_ESTIMATE)),
+        "val_estimate": estimate_val(model, val_ids, config),
     }
     for name, batches in parts.items():
         summed, chars = 0.0, 0
@@ -47,6 +47,11 @@ def estimate(model, ids, config, seed):
         yield cross_entropy(model, x, y).item(), y.numel()
 
 
+def estimate_val(model, ids, config):
+    """Yield (loss, characters) of the batches that estimate the validation loss."""
+    return estimate(model, ids, config, fold_in(config.seed, VAL_ESTIMATE))
+
+
 def whole(model, ids):
     """Yield (loss, characters) of all `ids` (N,) but the first, in windows without overlap."""
     T = model.config.block_size
@@ -55,6 +60,7 @@ def whole(model, ids):
 
 
 @torch.no_grad()
-def full_loss(model, ids):
-    """Return the mean loss over all `ids` (N,) but the first."""
-    return sum(loss * count for loss, count in whole(model, ids)) / (len(ids) - 1)
+def mean_loss(batches):
+    """Return the mean loss of (loss, characters) of batches."""
+    sums = [(loss * count, count) for loss, count in batches]
+    return sum(loss for loss, _ in sums) / sum(count for _, count in sums)

@@ -64,12 +64,26 @@ class Eval:
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that the model generated at this step."""
+    """A text that the model generated at this step, compared with the training text."""
 
     event: ClassVar[str] = "sample"
     step: int
     time: float
     text: str
+    words: float = 0.0  # see data.text_features, for these three
+    lines: float = 0.0
+    speaker: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The trainer waits while the weights of `trainer.eval_model` are kept as a snapshot."""
+
+    event: ClassVar[str] = "snapshot"
+    step: int
+    time: float
+    val_estimate: float  # see Eval
+    message: str = ""  # why it was not kept
 
 
 @dataclass(frozen=True)

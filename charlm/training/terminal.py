@@ -15,6 +15,7 @@ class TerminalProgress:
 
     def __init__(self, trainer, directory):
         self.trainer, self.directory, self.steps = trainer, directory, trainer.config.steps
+        self.evaluated_step = None
 
     def __enter__(self):
         print(f"training {self.directory}; Ctrl-C saves and ends", flush=True)
@@ -66,13 +67,19 @@ class TerminalProgress:
             self.print_line(f"step {event.step}: {part}")
 
     def show_eval(self, event):
+        self.evaluated_step = event.step
         self.bar.set_description("training")
         self.print_line(
             f"step {event.step}: train loss {event.train_loss:.4f}, val loss {event.val_loss:.4f}"
         )
 
     def show_sample(self, event):
-        self.print_line("\n" + textwrap.indent(event.text.strip("\n"), "    ") + "\n")
+        if event.step == self.evaluated_step:
+            self.print_line("\n" + textwrap.indent(event.text.strip("\n"), "    ") + "\n")
+
+    def show_snapshot(self, event):
+        if event.message:
+            self.print_line(f"warning: {event.message}")
 
     def show_save(self, event):
         self.bar.update(event.step - self.bar.n)

@@ -20,10 +20,11 @@ from charlm.rng import DROPOUT, random_seeds
 from charlm.rounding import rounding
 from charlm.training.compilation import compile_blocks, eager_stance, should_compile
 from charlm.training.distributed import World
-from charlm.training.evaluation import cross_entropy, evaluate
-from charlm.training.events import End, Eval, Evaluating, Save, Start, Step
+from charlm.training.evaluation import cross_entropy, estimate_val, evaluate, mean_loss
+from charlm.training.events import End, Eval, Evaluating, Save, Snapshot, Start, Step
 from charlm.training.optim import make_optimizers, set_learning_rates, update_average
 from charlm.training.precision import autocast, choose_precision
+from charlm.training.snapshots import snapshot_schedule
 from charlm.training.state import TrainerState, capture, restore
 
 
@@ -63,13 +64,16 @@ class Trainer:
         self.compile_stance, self.notes = None, []  # see torch.compiler.set_stance
         self.compiling = False
         self.evaluated = False  # at this step
+        self.snapshot_steps = snapshot_schedule(config.steps, config.snapshots)
+        self._chars_per_step = config.batch_size * model.config.block_size
         if start is not None:
             self._restore(start)
 
     def events(self):
-        """Train, yielding events in order; after a Save, store `state()` before the next event.
+        """Train, yielding events in order.
 
-        A loss that is not finite ends the run as failed. Weights that are not finite are not saved.
+        Before the next event, store `state()` after a Save, and `eval_model` after a Snapshot. A
+        loss that is not finite ends the run as failed; weights that are not are not saved.
         """
         self._compile()
         yield self._start_event()
@@ -87,11 +91,16 @@ class Trainer:
                 elif self.stopping:
                     yield from self._stop(saved=False)
                     return
+            if self.stopping and self.step < self.config.steps:
+                yield from self._stop(saved=due)
+                return
+            # after the save, since a resumed run returns to it and repeats what came after
+            if self.step in self.snapshot_steps and self.world.rank == 0:
+                yield (event := self._snapshot_event())
+                if event.event == "end":
+                    return
             if self.step == self.config.steps:
                 yield self._event(End, reason="finished")
-                return
-            if self.stopping:
-                yield from self._stop(saved=due)
                 return
             step_start = time.monotonic()
             loss, lr = self._train_step()
@@ -99,10 +108,8 @@ class Trainer:
                 yield self._divergence_event()
                 return
             if self.step % self.config.log_interval == 0:
-                seconds = time.monotonic() - step_start
-                chars = self.config.batch_size * self.model.config.block_size
-                speed = round(chars / seconds, 1)
-                yield self._event(Step, loss=loss, lr=lr, chars_per_second=speed)
+                speed = self._chars_per_step / (time.monotonic() - step_start)
+                yield self._event(Step, loss=loss, lr=lr, chars_per_second=round(speed, 1))
 
     def stop(self, reason=""):
         """Request that the run save and end after this step; safe in a signal handler."""
@@ -147,6 +154,15 @@ class Trainer:
             if time.monotonic() - shown > 1:
                 shown = time.monotonic()
                 yield self._event(Evaluating, done=done, total=total)
+
+    def _snapshot_event(self):
+        """Return the Snapshot of this step, with `eval_model` updated; or the End of a failure."""
+        model = self._update_eval_model()
+        with autocast(self.precision, self.device):
+            loss = mean_loss(estimate_val(model, self.val_ids, self.config))
+        if not math.isfinite(loss):
+            return self._divergence_event()
+        return self._event(Snapshot, val_estimate=loss)
 
     def _train_step(self):
         """Take an optimizer step; return the loss of its batch and the learning rate."""

@@ -14,6 +14,7 @@ from charlm.serving.clients import client_address, client_of
 from charlm.serving.generate import TextRequest, sample_config
 from charlm.serving.generate import generate as generate_text
 from charlm.serving.owners import Visitor
+from charlm.serving.snapshots import snapshots_of
 from charlm.ui.docstrings import MODEL, OFF, docstring, setting_notes
 from charlm.ui.events import visitor_errors
 from charlm.ui.inspection_api import add_inspection_endpoints
@@ -25,7 +26,7 @@ def add_endpoints(library, default, monitor, readers):
     add_generate_endpoint(library, default, readers)
     add_models_endpoint(library)
     add_inspection_endpoints(library, default)
-    add_status_endpoints(monitor)
+    add_status_endpoints(library, monitor)
     add_training_endpoints(monitor.jobs, library.pools.runs)
 
 
@@ -68,7 +69,7 @@ def add_models_endpoint(library):
     gr.api(models, api_name="models", queue=False)
 
 
-def add_status_endpoints(monitor):
+def add_status_endpoints(library, monitor):
     def runs() -> list[dict]:
         """List the runs, the latest changed first: name, state, step, steps and validation loss."""
         return [
@@ -97,7 +98,19 @@ def add_status_endpoints(monitor):
             "events": events,
         }
 
+    def snapshots(run: str) -> list[dict]:
+        """List the snapshots of a run: their steps, and the validation loss at each.
+
+        A model called "run#step" is the run as it was at that step.
+
+        Args:
+            run: One of the names that /models lists.
+        """
+        with visitor_errors():
+            return snapshots_of(library, monitor, run)
+
     gr.api(runs, api_name="runs", queue=False)
+    gr.api(snapshots, api_name="snapshots", queue=False)
     gr.api(run_status, api_name="run_status", queue=False)
 
 
