@@ -88,9 +88,22 @@ class Library:
         with contextlib.suppress(CharlmError):  # `notices` reports it; followers retry
             self.followers.follow(self.start_source, pinned=True)
 
-    def names(self):
-        """Return the models' names: the one to start with, the bundled ones, others, the Hub's."""
-        return list(self._paths())
+    def names(self, chosen=None):
+        """Return the models' names: the one to start with, the bundled ones, others, the Hub's.
+
+        `chosen`: a name that may be that of a snapshot, which is then listed behind its run.
+        """
+        names = list(self._paths())
+        if chosen and chosen not in names and self.has(chosen):
+            names.insert(names.index(self.locate(chosen).run) + 1, chosen)
+        return names
+
+    def has(self, name):
+        """Return whether there is a model, or a snapshot, of this name."""
+        try:
+            return bool(self.locate(name))
+        except CharlmError:
+            return False
 
     def default(self):
         """Return the name of the model to start with; raises CharlmError if no model exists."""

@@ -84,16 +84,19 @@ def connect_tabs(library, play_tab, watch_tab, inside_tab, controls, inside, tim
     """List the models there are in two tabs; update the Watch tab only when it is open."""
 
     def list_models(chosen):
-        names = library.names()
-        if chosen in names:
-            return gr.update(choices=names), gr.skip()
+        if library.has(chosen):
+            return gr.update(choices=library.names(chosen)), gr.skip()
         default = library.default()  # the chosen one was deleted
-        return gr.update(choices=names, value=default), model_summary_html(library, default)
+        update = gr.update(choices=library.names(default), value=default)
+        return update, model_summary_html(library, default)
 
     outputs = [controls.model, controls.model_summary]
     play_tab.select(list_models, controls.model, outputs, **QUIET)
     opened = inside_tab.select(
-        lambda: gr.update(choices=library.names()), None, inside.model, **QUIET
+        lambda chosen: gr.update(choices=library.names(chosen)),
+        inside.model,
+        inside.model,
+        **QUIET,
     )
     opened.then(None, None, None, js="() => window.charlm.openInside()", **QUIET)
     for tab, active in ((play_tab, "false"), (watch_tab, "true"), (inside_tab, "false")):

@@ -26,7 +26,8 @@ def add_endpoints(library, default, monitor, readers):
     add_generate_endpoint(library, default, readers)
     add_models_endpoint(library)
     add_inspection_endpoints(library, default)
-    add_status_endpoints(library, monitor)
+    add_status_endpoints(monitor)
+    add_snapshots_endpoint(library, monitor)
     add_training_endpoints(monitor.jobs, library.pools.runs)
 
 
@@ -69,7 +70,22 @@ def add_models_endpoint(library):
     gr.api(models, api_name="models", queue=False)
 
 
-def add_status_endpoints(library, monitor):
+def add_snapshots_endpoint(library, monitor):
+    def snapshots(run: str) -> list[dict]:
+        """List the snapshots of a run: their steps, and the validation loss at each.
+
+        A model called "run#step" is the run as it was at that step.
+
+        Args:
+            run: One of the names that /models lists.
+        """
+        with visitor_errors():
+            return snapshots_of(library, monitor, run)
+
+    gr.api(snapshots, api_name="snapshots", queue=False)
+
+
+def add_status_endpoints(monitor):
     def runs() -> list[dict]:
         """List the runs, the latest changed first: name, state, step, steps and validation loss."""
         return [
@@ -98,19 +114,7 @@ def add_status_endpoints(library, monitor):
             "events": events,
         }
 
-    def snapshots(run: str) -> list[dict]:
-        """List the snapshots of a run: their steps, and the validation loss at each.
-
-        A model called "run#step" is the run as it was at that step.
-
-        Args:
-            run: One of the names that /models lists.
-        """
-        with visitor_errors():
-            return snapshots_of(library, monitor, run)
-
     gr.api(runs, api_name="runs", queue=False)
-    gr.api(snapshots, api_name="snapshots", queue=False)
     gr.api(run_status, api_name="run_status", queue=False)
 
 

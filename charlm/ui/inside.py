@@ -42,7 +42,7 @@ def build_inside_tab(library, default):
 def build_text(library, default):
     """Build the text and what chooses it; returns the components by their names in InsideView."""
     model = gr.Radio(
-        library.names(),
+        library.names(default),
         value=default,
         label="Model to look inside",
         interactive=True,  # which Gradio sees only of components whose values it sends

@@ -24,6 +24,12 @@ class Curve:
     name: str
     train: tuple
     val: tuple
+    estimates: tuple = ()  # of the validation loss, where it was not measured
+
+    @property
+    def all_val(self):
+        """The validation losses, measured and estimated, by step."""
+        return tuple(sorted({**dict(self.estimates), **dict(self.val)}.items()))
 
 
 @dataclass(frozen=True)
@@ -48,26 +54,24 @@ class Axes:
         return min(1.02, max(-0.02, fraction))
 
 
-def loss_chart_html(curves, references, last_step, log_steps=False):
+def loss_chart_html(curves, references, axes):
     """Return a chart of the first curve in full, and of the others' validation losses.
 
-    `references`: losses by the names in REFERENCES. `last_step`: the step at which the first run
-    will end.
+    `references`: losses by the names in REFERENCES. `axes`: see fit_axes.
     """
-    axes = fit_axes(curves, references, last_step, log_steps)
     main, *others = curves
     lines = [
         *(f'<path class="reference" d="{level_path(axes, y)}"/>' for y in references.values()),
         f'<path class="train" d="{curve_path(axes, thin(axes, main.train))}"/>',
         *(
-            f'<path class="val other-{i % 4}" d="{curve_path(axes, thin(axes, other.val))}"/>'
+            f'<path class="val other-{i % 4}" d="{curve_path(axes, thin(axes, other.all_val))}"/>'
             for i, other in enumerate(others)
         ),
-        f'<path class="val" d="{curve_path(axes, thin(axes, main.val))}"/>',
+        f'<path class="val" d="{curve_path(axes, thin(axes, main.all_val))}"/>',
     ]
     labels = [reference_label(axes, name, loss) for name, loss in references.items()]
-    dotted = main.val if len(main.val) <= MAX_POINTS else ()
-    dots = [dot(axes, step, loss) for step, loss in dotted]
+    dotted = main.all_val if len(main.all_val) <= MAX_POINTS else ()
+    dots = [dot(axes, step, loss, (step, loss) in main.val) for step, loss in dotted]
     return (
         f'<figure class="curve"><div class="plot" role="img" aria-label="{escape(alt_text(main))}">'
         f'<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
@@ -77,9 +81,12 @@ def loss_chart_html(curves, references, last_step, log_steps=False):
 
 
 def fit_axes(curves, references, last_step, log_steps):
-    """Return Axes with room for all curves, except losses far above chance or close to zero."""
-    steps = [step for curve in curves for step, _ in (*curve.train, *curve.val)]
-    losses = [loss for curve in curves for _, loss in (*curve.train, *curve.val)]
+    """Return Axes with room for all curves, except losses far above chance or close to zero.
+
+    `last_step`: the step at which the first run will end.
+    """
+    steps = [step for curve in curves for step, _ in (*curve.train, *curve.all_val)]
+    losses = [loss for curve in curves for _, loss in (*curve.train, *curve.all_val)]
     losses += references.values()
     high = 1.06 * min(max(losses, default=4.0), 1.25 * references.get("uniform", math.inf))
     high = max(high, 1e-3)  # a log may hold no loss above zero
@@ -115,10 +122,12 @@ def reference_label(axes, name, loss):
     return f'<span class="reference" style="top:{100 * axes.y(loss):.2f}%">{label}</span>'
 
 
-def dot(axes, step, loss):
+def dot(axes, step, loss, is_measured):
     position = f"left:{100 * axes.x(step):.2f}%;top:{100 * axes.y(loss):.2f}%"
-    title = f"step {step:,}: validation loss {loss:.4f}"
-    return f'<i class="dot" style="{position}" title="{title}"></i>'
+    kind, figure = ("dot", f"{loss:.4f}") if is_measured else ("dot about", f"about {loss:.2f}")
+    return (
+        f'<i class="{kind}" style="{position}" title="step {step:,}: validation loss {figure}"></i>'
+    )
 
 
 def axis_labels(axes):

@@ -7,14 +7,23 @@ from dataclasses import replace
 import gradio as gr
 
 from charlm.errors import CharlmError, quote
+from charlm.models.snapshots import split_step
 from charlm.serving.clients import client_of
-from charlm.serving.parameters import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Text, page_parameters
+from charlm.serving.parameters import (
+    MAX_INT,
+    MAX_NAME_CHARS,
+    MAX_PROMPT_CHARS,
+    Integer,
+    Text,
+    page_parameters,
+)
 from charlm.ui.events import QUIET, SLOW, until_done
 from charlm.ui.inside_html import PANELS
 from charlm.ui.link import SETTINGS, link_from_query
 from charlm.ui.page import OneOf
 from charlm.ui.play_html import fetching, model_summary_html, notices_html
 from charlm.ui.shown_text import MAX_TEXT_CHARS, link_request
+from charlm.ui.snapshots import MAX_PROMPT as MAX_SNAPSHOT_PROMPT
 
 TABS = ("play", "watch", "inside")
 MAX_FIELDS_CHARS = 100_000  # of JSON: a prompt, each character escaped, and settings
@@ -78,7 +87,7 @@ async def page_updates(library, client, query, typed, default, problems):
     link, others = link_from_query(query, current, library.limits)
     problems = [*problems, *others]
     *values, model = typed_fields(typed, library.limits) or [None]
-    model = model if model in library.names() else None
+    model = model if library.has(model) else None
     values = values or (link and [link.prompt, *link.settings]) or ()
     updates = dict(zip(("prompt", *SETTINGS), values, strict=False)) | {"has_link": False}
 
@@ -112,7 +121,7 @@ async def page_updates(library, client, query, typed, default, problems):
 
 async def linked_model(library, client, link):
     """Yield ("", progress) while a Link's model is fetched, then what find_linked_model returns."""
-    known, pools = link.model in library.names(), library.pools
+    known, pools = library.has(link.model), library.pools
     pool = pools.loading if known else pools.fetching
     finding = asyncio.ensure_future(pool.run(client, find_linked_model, library, link))
     async for _ in until_done(finding):
@@ -137,7 +146,7 @@ def typed_fields(text, limits):
 
 def names_and_summary(library, name):
     """Return the names of all models, and the summary of one as HTML."""
-    return library.names(), model_summary_html(library, name)
+    return library.names(name), model_summary_html(library, name)
 
 
 def tabs_query(query, runs):
@@ -147,6 +156,8 @@ def tabs_query(query, runs):
     """
     checks = {"tab": OneOf(TABS), "run": Text("", MAX_NAME_CHARS)}
     checks |= {"panel": OneOf(tuple(PANELS)), "text": Text("", MAX_TEXT_CHARS)}
+    checks |= {"step": Integer(0, 0, MAX_INT), "snapshot_prompt": Text("", MAX_SNAPSHOT_PROMPT)}
+    checks |= {"snapshot_seed": Integer(0, 0, MAX_INT)}
     values, problems = {}, []
     for name, check in checks.items():
         try:
@@ -165,7 +176,7 @@ def find_linked_model(library, link):
     The notice says so if the model's weights have changed since the link was made; else it is "".
     Raises CharlmError.
     """
-    known, on_hub = link.model in library.names(), "/" in link.model
+    known, on_hub = library.has(link.model), "/" in link.model
     if known and link.revision in ("", library.revision(link.model)):
         return link.model, ""
     if known and not on_hub:
@@ -173,5 +184,7 @@ def find_linked_model(library, link):
         return link.model, notice
     if not on_hub:
         library.path(link.model)  # raises an error that lists the models
-    repo = link.model.partition("@")[0]
-    return library.add(f"{repo}@{link.revision}" if link.revision else link.model), ""
+    run, step = split_step(link.model)
+    repo = run.partition("@")[0]
+    name = library.add(f"{repo}@{link.revision}" if link.revision else run)
+    return name if step is None else f"{name}#{step}", ""

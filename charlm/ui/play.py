@@ -62,7 +62,7 @@ def build_controls(library, default):
     """Build the controls, in the order in which a visitor decides on them."""
     return PlayControls(
         hub_notice=gr.HTML(elem_id="hub-notice"),
-        model=gr.Radio(library.names(), value=default, label="Model", elem_id="model"),
+        model=gr.Radio(library.names(default), value=default, label="Model", elem_id="model"),
         model_summary=gr.HTML(model_summary_html(library, default), elem_id="model-summary"),
         hub_source=None if library.limits.hub == "off" else build_hub_source(),
         prompt=gr.Textbox(

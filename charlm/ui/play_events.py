@@ -105,7 +105,7 @@ def connect_hub_source(library, controls, requests):
         except CharlmError as error:
             yield [notices_html([str(error)]), *unchanged, False]
             return
-        chosen = gr.update(choices=library.names(), value=name)
+        chosen = gr.update(choices=library.names(name), value=name)
         notices = await pools.loading.run(client, library.notices)
         summary = await pools.loading.run(client, model_summary_html, library, name)
         yield [notices_html(notices), chosen, summary, "", "", True]

@@ -5,7 +5,7 @@ from html import escape
 from charlm.ui.figures import format_duration, unsure_between
 from charlm.ui.run_form import LABELS
 from charlm.ui.run_list import text_name
-from charlm.ui.text_html import text_html
+from charlm.ui.snapshot_html import text_milestone
 
 NO_RUNS_HTML = "<p>Nothing has been trained here yet.</p>"
 MAX_ROWS = 200  # of the table of evaluations
@@ -107,7 +107,9 @@ def milestones_html(history):
         f"<li><b>step {step:,}</b> {escape(MILESTONES[name])} ({history.references[name]:.4g})</li>"
         for name, step in history.milestones()
     )
-    return f'<ol class="milestones">{"".join(entries)}</ol>'
+    sentences = (text_milestone(*found).partition(":") for found in history.text_milestones())
+    texts = (f"<li><b>{step}</b>{escape(rest)}</li>" for step, _, rest in sentences)
+    return f'<ol class="milestones">{"".join([*entries, *texts])}</ol>'
 
 
 def figures_html(history):
@@ -120,17 +122,3 @@ def figures_html(history):
         '<table class="figures"><thead><tr><th>step</th><th>training loss</th>'
         f"<th>validation loss</th></tr></thead><tbody>{rows}</tbody></table>"
     )
-
-
-def sample_html(history, step):
-    """Return the last sample taken at or before a step; the first one if all came later."""
-    if not history.samples:
-        return '<p class="status">Its samples will appear here.</p>'
-    earlier = [sample for sample in history.samples if sample[0] <= step]
-    sample_step, text = earlier[-1] if earlier else history.samples[0]
-    title = (
-        f"What it wrote at step {sample_step:,}"
-        if sample_step
-        else "What it wrote before it had learned"
-    )
-    return f'<h3 class="sample">{title}</h3>' + text_html(text.strip("\n"))

@@ -7,6 +7,7 @@ import gradio as gr
 from charlm.ui.run_form import build_run_form
 from charlm.ui.run_html import ACTIONS
 from charlm.ui.run_list import LOWEST, NEWEST
+from charlm.ui.snapshots import SnapshotsView, build_snapshots
 from charlm.ui.watch_events import connect_watch_events
 from charlm.ui.watch_render import LINEAR, LOG, MAX_OTHERS, Rendered
 
@@ -39,8 +40,7 @@ class WatchView:
     scale: gr.Radio
     milestones: gr.HTML
     figures: gr.HTML
-    sample_position: gr.Slider  # in percent of the run's steps
-    sample: gr.HTML
+    snapshots: SnapshotsView
     actions: dict  # name -> gr.Button
     delete_question: DeleteQuestion
     rendered: gr.State
@@ -50,14 +50,14 @@ class WatchView:
     @property
     def inputs(self):
         """The components whose values `render` takes, in its order, after the owner."""
-        choices = [self.run, self.others, self.order, self.scale, self.sample_position]
+        choices = [self.run, self.others, self.order, self.scale]
         return [*choices, self.zone, self.rendered]
 
     @property
     def outputs(self):
         """The components that `render` updates, in its order."""
         parts = [self.run, self.others, self.head, self.chart, self.milestones, self.figures]
-        return [*parts, self.sample, *self.actions.values(), self.rendered]
+        return [*parts, self.snapshots.steps, *self.actions.values(), self.rendered]
 
 
 def build_watch_tab(page, monitor, library, timer, tab):
@@ -73,8 +73,11 @@ def build_watch_tab(page, monitor, library, timer, tab):
         with gr.Column(min_width=0, elem_id="runs-panel"):
             form = build_run_form(limits) if limits.training == "on" else None
             choices = build_run_choices(list(monitor.statuses()))
-        with gr.Column(min_width=0, elem_id="samples-panel"):
-            samples_panel = build_samples_panel()
+        with (
+            gr.Column(min_width=0, elem_id="losses-panel"),
+            gr.Accordion("All losses", open=False, elem_id="figures"),
+        ):
+            figures = gr.HTML()
     rendered = gr.State(Rendered())
     browser = {
         "owner": gr.Textbox(visible="hidden", max_length=MAX_SECRET, elem_id="owner"),
@@ -83,7 +86,7 @@ def build_watch_tab(page, monitor, library, timer, tab):
     view = WatchView(
         **run_panel,
         **choices,
-        **samples_panel,
+        figures=figures,
         **browser,
         rendered=rendered,
     )
@@ -98,7 +101,6 @@ def build_run_panel():
         "head": gr.HTML(elem_id="run-head"),
         "actions": build_actions(),
         "delete_question": build_delete_question(),
-        "chart": gr.HTML(elem_id="curve"),
         "scale": gr.Radio(
             [LINEAR, LOG],
             value=LINEAR,
@@ -106,25 +108,10 @@ def build_run_panel():
             show_label=False,
             elem_id="scale",
         ),
+        "chart": gr.HTML(elem_id="curve"),
+        "snapshots": build_snapshots(),
         "milestones": gr.HTML(elem_id="milestones"),
     }
-
-
-def build_samples_panel():
-    """Build the components that show what the run wrote, and its losses, as `build_run_panel`."""
-    panel = {
-        "sample_position": gr.Slider(
-            0,
-            100,
-            100,
-            step=1,
-            label="Samples, from the first to the latest",
-            elem_id="sample-position",
-        ),
-        "sample": gr.HTML(elem_id="sample"),
-    }
-    with gr.Accordion("All losses", open=False, elem_id="figures"):
-        return panel | {"figures": gr.HTML()}
 
 
 def build_actions():

@@ -24,6 +24,7 @@ from charlm.ui.run_form import (
     job_arguments,
     preset_html,
 )
+from charlm.ui.snapshots import connect_snapshots
 from charlm.ui.watch_render import render
 
 SHOW_RUN_JS = "(run) => window.charlm.showRun(run)"
@@ -40,11 +41,12 @@ def connect_watch_events(monitor, library, view, form, triggers):
 
     inputs = [view.owner, *view.inputs]
     render_event = {"fn": render_for, "inputs": inputs, "outputs": view.outputs, **QUIET}
-    choices = [view.run, view.others, view.order, view.scale, view.sample_position]
+    choices = [view.run, view.others, view.order, view.scale]
     triggers = [*triggers, *(component.input for component in choices)]
     # one event for all triggers, so that an older answer can never arrive after a newer one
     gr.on(triggers, trigger_mode="always_last", **render_event)
     view.run.change(None, view.run, None, js=SHOW_RUN_JS, **QUIET)
+    connect_snapshots(library, view.run, view.snapshots)
     connect_actions(monitor, view, render_event)
     connect_delete(monitor, view, render_event)
     if form:
@@ -70,7 +72,7 @@ def connect_write(library, view, tabs, controls):
     def choose(name):
         with visitor_errors():
             library.path(name)  # raises an error if it was deleted meanwhile
-        chosen = gr.update(choices=library.names(), value=name)
+        chosen = gr.update(choices=library.names(name), value=name)
         return gr.Tabs(selected="play"), chosen, model_summary_html(library, name)
 
     outputs = [tabs, controls.model, controls.model_summary]

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import gradio as gr
 
 from charlm.errors import CharlmError
-from charlm.ui.loss_chart import Curve, loss_chart_html
+from charlm.ui.loss_chart import Curve, fit_axes, loss_chart_html
 from charlm.ui.run_html import (
     ACTIONS,
     NO_RUNS_HTML,
     figures_html,
     milestones_html,
     run_head_html,
-    sample_html,
 )
 from charlm.ui.run_list import in_order, run_label
+from charlm.ui.snapshot_html import steps_html
 
 LINEAR, LOG = "linear steps", "log steps"
 MAX_OTHERS = 4  # runs drawn beside the one shown
@@ -29,12 +29,11 @@ class Rendered:
     hashes: tuple = ()  # of the parts as they were last sent
 
 
-def render(monitor, library, by, name, others, order, scale, percent, zone, rendered):
+def render(monitor, library, by, name, others, order, scale, zone, rendered):
     """Return updates of WatchView.outputs; gr.skip() for parts that have not changed.
 
-    `by`: the Visitor. `name`, `others`: the chosen runs, which may no longer exist. `percent`: the
-    position of the sample among the run's steps. `zone`: the visitor's time zone. `rendered`: the
-    visitor's Rendered.
+    `by`: the Visitor. `name`, `others`: the chosen runs, which may no longer exist. `zone`: the
+    visitor's time zone. `rendered`: the visitor's Rendered.
     """
     statuses = monitor.statuses()
     run = name if name in statuses else default_run(statuses)
@@ -44,15 +43,19 @@ def render(monitor, library, by, name, others, order, scale, percent, zone, rend
     histories = [monitor.history(n) for n in shown]
     cursors = tuple((n, h.cursor) for n, h in zip(shown, histories, strict=True))
     actions = allowed_actions(monitor, library, statuses[run], by) if run else set()
-    chosen = name, order, scale, percent, zone
-    state = chosen, cursors, tuple(statuses.values()), frozenset(actions)
+    snapshots = library.snapshots(run) if "write" in actions else ()
+    chosen = name, order, scale, zone
+    state = chosen, cursors, tuple(statuses.values()), frozenset(actions), snapshots
     if state == rendered.state:
         return gr.skip()
     labels = [(run_label(s, zone, time.time()), s.name) for s in in_order(statuses.values(), order)]
     parts = choice_updates(labels, name, run, others or [], overlaid)
     if run:
-        chart = draw_chart(monitor, statuses[run], histories, cursors, scale)
-        parts += run_parts(statuses[run], histories[0], chart, percent)
+        key = cursors, statuses[run].steps, scale, snapshots
+        chart, steps = monitor.chart(
+            key, lambda: draw_chart(statuses[run].steps, histories, scale, snapshots)
+        )
+        parts += run_parts(statuses[run], histories[0], chart, steps)
     else:
         parts += [NO_RUNS_HTML, *[""] * 4]
     parts += [gr.update(visible=action in actions) for action in ACTIONS]
@@ -87,25 +90,22 @@ def choice_updates(labels, name, run, others, overlaid):
     ]
 
 
-def run_parts(status, history, chart, percent):
+def run_parts(status, history, chart, steps):
     """Return the HTML parts that show one run."""
     return [
         run_head_html(status, history),
         chart,
         milestones_html(history),
         figures_html(history),
-        sample_html(history, percent / 100 * status.steps),
+        steps,
     ]
 
 
-def draw_chart(monitor, status, histories, cursors, scale):
-    """Return the loss chart of the first history and the others, drawn once for all visitors."""
-
-    def draw():
-        curves = [curve_of(history) for history in histories]
-        return loss_chart_html(curves, histories[0].references, status.steps, scale == LOG)
-
-    return monitor.chart((cursors, status.steps, scale), draw)
+def draw_chart(last_step, histories, scale, snapshots):
+    """Return the loss chart of the first history and the others, and the texts of the first."""
+    curves, references = [curve_of(history) for history in histories], histories[0].references
+    axes = fit_axes(curves, references, last_step, scale == LOG)
+    return loss_chart_html(curves, references, axes), steps_html(histories[0], snapshots, axes)
 
 
 def skip_unchanged(parts, hashes, old_hashes):
@@ -126,4 +126,4 @@ def default_run(statuses):
 
 def curve_of(history):
     val = tuple((step, val) for step, _, val in history.evals)
-    return Curve(history.name, tuple(history.losses), val)
+    return Curve(history.name, tuple(history.losses), val, tuple(history.snapshots))

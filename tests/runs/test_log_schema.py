@@ -12,8 +12,9 @@ from charlm.runs.log_schema import MAX_MESSAGE, MAX_NAME, MAX_TEXT
 from charlm.serving.job_queue import JobQueue
 from charlm.serving.limits import Limits
 from charlm.serving.run_monitor import RunMonitor
-from charlm.ui.loss_chart import loss_chart_html
-from charlm.ui.run_html import figures_html, milestones_html, run_head_html, sample_html
+from charlm.ui.loss_chart import fit_axes, loss_chart_html
+from charlm.ui.run_html import figures_html, milestones_html, run_head_html
+from charlm.ui.snapshot_html import steps_html
 from charlm.ui.watch_render import curve_of
 
 STEP = {"event": "step", "step": 1, "time": 1, "loss": 1.5, "lr": 0.1, "chars_per_second": 9.0}
@@ -82,10 +83,11 @@ def show(monitor, name):
     """Return the HTML of a run as the Watch tab draws it."""
     status, history = monitor.statuses(fresh=True)[name], monitor.history(name)
     parts = [run_head_html(status, history), milestones_html(history), figures_html(history)]
-    parts.append(sample_html(history, 10))
     for log_steps in (False, True):
         curves = [curve_of(history), curve_of(monitor.history("small-gpt"))]
-        parts.append(loss_chart_html(curves, history.references, status.steps, log_steps))
+        axes = fit_axes(curves, history.references, status.steps, log_steps)
+        parts.append(loss_chart_html(curves, history.references, axes))
+        parts.append(steps_html(history, (), axes))
     return "".join(parts)
 
 

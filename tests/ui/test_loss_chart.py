@@ -22,6 +22,11 @@ FALLING = Curve(
 )
 
 
+def chart(curves, references, last_step, log_steps=False):
+    axes = fit_axes(curves, references, last_step, log_steps)
+    return loss_chart_html(curves, references, axes)
+
+
 def numbers(d):
     return [tuple(map(float, point.split())) for point in re.split("[ML]", d) if point]
 
@@ -31,7 +36,7 @@ def path_of(html, kind):
 
 
 def test_a_falling_loss_is_drawn_from_left_to_right_and_downwards():
-    html = loss_chart_html([FALLING], REFERENCES, 500)
+    html = chart([FALLING], REFERENCES, 500)
     for kind in ("train", "val"):
         points = path_of(html, kind)
         assert points == sorted(points)
@@ -45,8 +50,8 @@ def test_a_falling_loss_is_drawn_from_left_to_right_and_downwards():
 
 def test_a_run_that_is_half_done_takes_half_the_width():
     half = Curve("fast", tuple(p for p in FALLING.train if p[0] <= 250), FALLING.val[:2])
-    assert path_of(loss_chart_html([half], REFERENCES, 500), "val")[-1][0] == pytest.approx(500)
-    assert path_of(loss_chart_html([half], REFERENCES, 500, True), "val")[-1][0] > 850
+    assert path_of(chart([half], REFERENCES, 500), "val")[-1][0] == pytest.approx(500)
+    assert path_of(chart([half], REFERENCES, 500, True), "val")[-1][0] > 850
 
 
 @pytest.mark.parametrize(
@@ -61,13 +66,13 @@ def test_a_run_that_is_half_done_takes_half_the_width():
 @pytest.mark.parametrize("references", [{}, REFERENCES])
 @pytest.mark.parametrize("log_steps", [False, True])
 def test_unusual_curves_are_drawn_without_nan_or_infinity(curve, references, log_steps):
-    html = loss_chart_html([curve, FALLING], references, 0, log_steps)
+    html = chart([curve, FALLING], references, 0, log_steps)
     assert "nan" not in html.replace("nance", "")
     assert "inf" not in html
 
 
 def test_run_names_are_escaped():
-    html = loss_chart_html([Curve("<b>x</b>", (), ()), Curve('"><script>', (), ())], {}, 10)
+    html = chart([Curve("<b>x</b>", (), ()), Curve('"><script>', (), ())], {}, 10)
     assert "<b>" not in html
     assert "<script>" not in html
 
@@ -79,7 +84,7 @@ def test_a_long_curve_is_thinned_to_means():
     assert len(thinned) <= MAX_POINTS + 1
     assert all(loss == pytest.approx(2.5, abs=0.01) for _, loss in thinned)
     long = Curve("long", tuple(points), tuple(points))
-    assert len(loss_chart_html([long], {}, 100_000)) < 20_000
+    assert len(chart([long], {}, 100_000)) < 20_000
 
 
 def test_ticks_are_at_round_numbers():

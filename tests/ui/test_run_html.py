@@ -12,7 +12,6 @@ from charlm.ui.run_html import (
     format_duration,
     milestones_html,
     run_head_html,
-    sample_html,
 )
 
 START = {
@@ -123,19 +122,6 @@ def test_milestones_are_listed_in_order(history):
     assert [html.index(part) for part in order] == sorted(html.index(part) for part in order)
     assert html.count("step 10") == 2
     assert html.count("step 20") == 1
-
-
-@pytest.mark.parametrize(
-    ("step", "title"),
-    [(0, "before it had learned"), (9, "before it had learned"), (10, "step 10"), (99, "step 20")],
-)
-def test_the_sample_at_a_step_is_the_latest_one_until_then(history, step, title):
-    assert title in sample_html(history, step)
-
-
-def test_samples_are_escaped(history):
-    assert "<i>" not in sample_html(history, 10)
-    assert "will appear here" in sample_html(History(Path("x")), 5)
 
 
 def test_the_table_lists_the_latest_evaluations_first_up_to_a_maximum(history):

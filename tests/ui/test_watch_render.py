@@ -37,7 +37,7 @@ def tab(trained_copy):
     def show(name, others=(), order=NEWEST):
         """Return (labels, head, chart, visible actions), as the browser gets them."""
         monitor.statuses(fresh=True)
-        inputs = None, name, list(others), order, LINEAR, 100, "Europe/Berlin", Rendered()
+        inputs = None, name, list(others), order, LINEAR, "Europe/Berlin", Rendered()
         *parts, _ = render(monitor, library, *inputs)
         json.dumps(parts, ensure_ascii=False, default=str).encode()  # can be sent
         actions = [
