@@ -78,7 +78,7 @@ def run_first_process(args, world):
                 stop_after(run.trainer, args.time_limit)
             status = train(run, log, args)
     if args.push is not None and status == 0:
-        status = 0 if publish(directory, args.push, args.private) else 1
+        status = 0 if publish(directory, args.push, args.private, args.push_snapshots) else 1
     return status
 
 
@@ -87,7 +87,7 @@ def train(run, log, args):
     trainer = run.trainer
     stop_on_signals(trainer)
     terminal = TerminalProgress(trainer, run.directory)
-    repo = args.push, args.private, args.push_every
+    repo = args.push, args.private, args.push_snapshots, args.push_every
     with terminal, BackgroundPusher(run.directory, *repo, terminal.print_line) as pusher:
         try:
             trainer.world.broadcast(run.setup)
@@ -152,13 +152,15 @@ def parse_arguments():
     add("--push", metavar="REPO_ID", nargs="?", const=(), type=not_empty, help=push_help)
     add("--private", action="store_true", default=None, help="make that repository private")
     every_help = "push at every Nth evaluation, too, while training"
+    snapshots_help = "push the run's snapshots, too"
+    add("--push-snapshots", action="store_true", help=snapshots_help)
     add("--push-every", metavar="N", type=int, default=0, help=every_help)
     add_option_flags(parser.add_argument_group("model"), GPTConfig)
     add_option_flags(parser.add_argument_group("training"), TrainConfig)
     args = parser.parse_args()
     args.push = args.push or ("" if args.push == () else None)  # "": the user's name and the run's
-    if args.push is None and (args.private or args.push_every):
-        parser.error("--private and --push-every say how to --push; give that, too")
+    if args.push is None and (args.private or args.push_every or args.push_snapshots):
+        parser.error("--private, --push-every and --push-snapshots say how to --push; give that")
     if args.push_every < 0:
         parser.error("--push-every must be 0 or more")
     return args

@@ -13,9 +13,12 @@ class BackgroundPusher:
     push that is requested during another one starts after it, with the files as they are then.
     """
 
-    def __init__(self, directory, repo_id, private, every, warn):
-        """`every`: N; 0 pushes never. `warn(line)` is called in the thread after a failure."""
-        self._push = lambda message: push(directory, repo_id, private, message)
+    def __init__(self, directory, repo_id, private, snapshots, every, warn):
+        """`snapshots`: see push. `every`: N; 0 pushes never.
+
+        `warn(line)` is called in the thread after a failure.
+        """
+        self._push = lambda message: push(directory, repo_id, private, message, snapshots)
         self._every, self._saves, self._warn = every, 0, warn
         self._requested, self._closed = threading.Event(), threading.Event()
         self._message = ""

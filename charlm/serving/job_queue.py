@@ -22,7 +22,7 @@ from charlm.serving import job_state
 from charlm.serving.job import Job, save_text
 from charlm.serving.job_state import Activity, JobError, Observed
 from charlm.serving.job_store import JobStore
-from charlm.serving.limits import allowed_preset, changed_options, check_text
+from charlm.serving.limits import allowed_preset, changed_options, check_text, snapshot_count
 from charlm.serving.owners import may_act
 from charlm.serving.process import CAN_PAUSE, continue_process, pause_process
 from charlm.serving.trainers import Trainers
@@ -102,6 +102,7 @@ class JobQueue:
             check_text(chosen, corpus, self.limits)
         flags = {"preset": preset, "eval_interval": -(-chosen.training.steps // EVALUATIONS)}
         flags |= {"time_limit": self.limits.max_minutes} | changed_options(preset, chosen)
+        flags |= {"snapshots": snapshot_count(chosen)}
         with self._exclusive():
             # again: another may have taken the name, or the place, meanwhile
             self.check(preset, name, "", by, **options)

@@ -17,6 +17,7 @@ MAX_LAYERS = 64
 MAX_CONV = 64  # latest characters that a block without attention sees
 MAX_ATTENTION = 2**28  # attention weights in a step, over all layers and heads
 MAX_LOGITS = 2**27  # logits in a step
+MAX_SNAPSHOT_BYTES = 100_000_000  # of a run
 OPTIONS = (  # that visitors may change; the preset determines the others
     "steps",
     "batch_size",
@@ -122,6 +123,12 @@ def page_preset(name, limits):
 
 def parameters_of(preset, **changed):
     return parameter_count(preset.kind, replace(preset.model, **changed))
+
+
+def snapshot_count(preset):
+    """Return how many snapshots a run of a Preset keeps here, so that they fit on the disk."""
+    each = 2 * parameter_count(preset.kind, preset.model)  # bytes, in bf16
+    return max(1, min(preset.training.snapshots, MAX_SNAPSHOT_BYTES // each))
 
 
 def megabytes_of(preset, rows):

@@ -72,7 +72,7 @@ class Trainer:
     def events(self):
         """Train, yielding events in order.
 
-        Before the next event, store `state()` after a Save, and `eval_model` after a Snapshot. A
+        Store `state()` after a Save, and `eval_model` after a Snapshot, before the next event. A
         loss that is not finite ends the run as failed; weights that are not are not saved.
         """
         self._compile()

@@ -150,7 +150,7 @@ def test_the_lowest_loss_comes_first_if_chosen(tab):
 
 
 def test_an_update_skips_what_has_not_changed(tab):
-    inputs = "small-gpt", [], NEWEST, LINEAR, 100, "UTC"
+    inputs = "small-gpt", [], NEWEST, LINEAR, "UTC"
     library = Library(tab.monitor.jobs.directory, tab.monitor.followers, Limits())
     *_, rendered = render(tab.monitor, library, None, *inputs, Rendered())
     assert render(tab.monitor, library, None, *inputs, rendered) == gr.skip()
