@@ -37,6 +37,10 @@ class Corpus:
         """Return whether a run that recorded this SHA-256 was trained on this text."""
         return sha256 in (self.sha256, self.file_sha256)
 
+    def training_text(self):
+        """Return the first 90 % as a text."""
+        return self.text[: int(0.9 * len(self.text))]
+
     def check_room(self, block_size):
         """Raise DataError unless the training split is longer than `block_size`."""
         n_train = int(0.9 * len(self.text))
@@ -57,6 +61,10 @@ class Corpus:
         n_train = int(0.9 * len(ids))
         return ids[:n_train], ids[n_train:]
 
+    def validation_text(self):
+        """Return the last 10 % as a text."""
+        return self.text[int(0.9 * len(self.text)) :]
+
 
 def load_corpus(path=None):
     """Return the corpus at `path`, else at $CHARLM_DATA, else Tiny Shakespeare.
@@ -76,12 +84,12 @@ def load_corpus(path=None):
     return download()
 
 
-def find_corpus(name, sha256, paths):
+def find_corpus(name, sha256, paths, fetch=True):
     """Return (corpus, path) of the text of a run, which may have been moved since.
 
     `name` and `sha256`: what the run recorded. It is looked for at `paths`, where None entries
-    count for nothing, at $CHARLM_DATA, and in the cache directories; Tiny Shakespeare is
-    downloaded if need be. Raises DataError, which says where it was looked for.
+    count for nothing, at $CHARLM_DATA, and in the cache directories; with `fetch`, Tiny Shakespeare
+    is downloaded if need be. Raises DataError, which says where it was looked for.
     """
     shakespeare = sha256 == SHA256
     places = [*paths, os.environ.get("CHARLM_DATA"), *(cached_paths() if shakespeare else ())]
@@ -94,7 +102,7 @@ def find_corpus(name, sha256, paths):
             failures.append(f"{path} is another text")
         except DataError as error:
             failures.append(str(error))
-    if shakespeare:
+    if shakespeare and fetch:
         return download(), None
     tried = "; ".join(failures) or "nothing names its file"
     raise DataError(f"the run's text {name} was not found ({tried}); give it with --data FILE")

@@ -13,7 +13,7 @@ import torch
 
 GROWTH = 4  # factor between two block lengths; with a smaller one, the index would be larger
 MISSING = -2  # rank of a block that the training text does not have; -1 is the text's end
-CONTEXT = 200  # characters before and after a piece
+CONTEXT = 150  # characters before and after a piece
 MIN_SPANS = 20  # in an answer, if the text has so many
 
 
@@ -99,15 +99,15 @@ class TrainingIndex:
         return names
 
     def _narrowed(self, low, high, depth, level, name):
-        """Return the parts of intervals whose suffixes go on, after `depth` characters, with blocks.
+        """Return the parts of intervals in which blocks of a level follow `depth` characters.
 
-        `name`: the ranks of the blocks. All are tensors of one length; an empty part has low = high.
+        `name`: the ranks of the blocks. All are tensors of one length; if low is high, it is empty.
         """
         low = self._bound(low, high, depth, self.ranks[level], name)
         return low, self._bound(low, high, depth, self.ranks[level], name + 1)
 
     def _bound(self, low, high, depth, rank, least):
-        """Return the first index in [low, high) whose suffix has a rank of `least` after `depth`."""
+        """Return the first index in [low, high) with a rank of at least `least` there, or high."""
         n = len(self.text)
         while bool((low < high).any()):
             middle = (low + high) // 2

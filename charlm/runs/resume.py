@@ -64,3 +64,12 @@ def load_resume_state(directory):
 def can_resume(directory):
     """Return whether a run directory has a resume state."""
     return (Path(directory) / FOLDER / STATE_FILE).is_file()
+
+
+def saved_data_path(directory):
+    """Return the path of a run's text, as it was saved; None if there is none, or none is known."""
+    try:
+        path = json.loads((Path(directory) / FOLDER / STATE_FILE).read_bytes())["data_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return path if isinstance(path, str) else None

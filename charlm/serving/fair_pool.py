@@ -125,6 +125,8 @@ class Pools:
     fetching: FairPool = field(default_factory=lambda: FairPool(8, per_client=4))  # from the Hub
     # computes, which would slow down the texts that others are watching
     scoring: FairPool = field(default_factory=lambda: FairPool(1, niceness=NICENESS))
+    # indexes training texts, never two at a time
+    copying: FairPool = field(default_factory=lambda: FairPool(1, niceness=NICENESS))
     writing: FairPool = field(default_factory=lambda: FairPool(1, niceness=NICENESS))  # texts
     runs: FairPool = field(default_factory=lambda: FairPool(4, per_client=2))  # starts and stops
 

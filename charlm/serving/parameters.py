@@ -171,6 +171,7 @@ def endpoint_parameters(limits, default_model):
         "alternatives": {"text": prompt, "model": model, **settings, "off": off},
         "attention": {"text": prompt, "model": model, "off": off},
         "ablation": {"text": prompt, "model": model},
+        "copied": {"text": prompt, "model": model},
         "models": {},
         "runs": {},
         "snapshots": {"run": name},

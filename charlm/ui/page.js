@@ -168,6 +168,7 @@
   function textEnded() {
     window.charlm.showText(window.charlm.deselect());
     window.charlm.repaint();
+    window.charlm.compareAgain();
     window.charlm.selectAsked();
     window.charlm.openInside(true);
     requested = -Infinity;

@@ -6,6 +6,7 @@ import gradio as gr
 
 from charlm.config import SampleConfig, notes_of
 from charlm.serving.parameters import page_parameters
+from charlm.ui.copied_events import connect_copied
 from charlm.ui.link import FIRST_PROMPT
 from charlm.ui.play_events import connect_play_events
 from charlm.ui.play_html import first_status_html, first_text_html, model_summary_html
@@ -36,12 +37,17 @@ class PlayControls:
     next_letter: gr.Button
     go_on: gr.Button
     surprise: gr.Button
+    copied: gr.Button
     notice: gr.HTML
     settings: list  # in the order that sample_config takes them
+    copies: gr.HTML  # what of the text stands in the training text
 
 
-def build_play_tab(library, default, readers):
-    """Build the tab in the Blocks being built; returns its PlayControls and its Requests."""
+def build_play_tab(library, default, readers, texts):
+    """Build the tab in the Blocks being built; returns its PlayControls and its Requests.
+
+    `texts`: the TrainingTexts.
+    """
     gr.HTML("<h2>Write with a model</h2>", elem_classes="screen-reader-only")
     with gr.Row(elem_id="play"):
         with gr.Column(scale=2, min_width=300, elem_id="controls"):
@@ -53,9 +59,12 @@ def build_play_tab(library, default, readers):
                 status = gr.HTML(first_status_html(library, default), elem_id="status")
                 controls.go_on.render()
                 controls.surprise.render()
+                controls.copied.render()
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="pill")
             gr.HTML(BRANCHES, elem_id="branches")
-    return controls, connect_play_events(library, controls, text, status, chances, readers)
+    requests = connect_play_events(library, controls, text, status, chances, readers)
+    connect_copied(library, texts, controls, requests)
+    return controls, requests
 
 
 def build_controls(library, default):
@@ -77,6 +86,7 @@ def build_controls(library, default):
         **build_buttons(),
         notice=gr.HTML(elem_id="notice"),
         settings=build_settings(library.limits),
+        copies=gr.HTML(elem_id="copies"),  # beside the text, or on a phone below it
     )
 
 
@@ -110,6 +120,7 @@ def build_buttons():
             "next_letter": gr.Button("Next letter", elem_id="next-letter"),
             "go_on": gr.Button("Continue", elem_id="continue", **pill),
             "surprise": gr.Button("Surprise", elem_id="surprise", **pill),
+            "copied": gr.Button("Copied?", elem_id="copied", **pill),
         }
 
 

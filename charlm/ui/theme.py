@@ -8,7 +8,8 @@ from charlm.ui.static_files import font_address
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "text_letters.js", "letters.js", "address.js", "branches.js", "inside.js")
-SCRIPTS += ("snapshots.js",)
+SCRIPTS += ("snapshots.js", "copied.js")
+STYLES = ("theme.css", "inside.css", "snapshots.css", "copied.css")
 SERIF = ("EB Garamond", "Iowan Old Style", "Palatino", "Georgia", "serif")
 TEXT = ("#2a1c10", "#efdfc1")  # (light, dark), like all pairs below
 BACKGROUND = ("#f5ecd7", "#15100c")
@@ -99,7 +100,7 @@ def theme():
 
 def style_sheet():
     """Return the page's style sheet with its fonts."""
-    return font_faces() + read("theme.css") + read("inside.css") + read("snapshots.css")
+    return font_faces() + "".join(map(read, STYLES))
 
 
 def font_faces():
