@@ -4,14 +4,12 @@ import gradio as gr
 import torch
 
 from charlm.hub.follow import HubFollowers
-from charlm.serving.copied import TrainingTexts
 from charlm.serving.job_queue import JobQueue
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 from charlm.serving.parameters import Text, endpoint_parameters, page_parameters
 from charlm.serving.run_monitor import RunMonitor
 from charlm.ui.api import add_endpoints
-from charlm.ui.copied_events import add_copied_endpoint
 from charlm.ui.events import QUIET, TEXT_EVENTS
 from charlm.ui.inside import build_inside_tab
 from charlm.ui.launch import launch_arguments
@@ -47,7 +45,7 @@ def build(directory, model=None, limits=None, trainer=None):
     jobs.start_worker()  # runs may have continued, and others waited, while no app was running
     monitor = RunMonitor(jobs, followers)
     library = Library(directory, followers, limits, model, monitor.is_training)
-    default, texts = library.default(), TrainingTexts(library, jobs)
+    default = library.default()
     parameters = event_parameters(limits, default)
     with Page(parameters, library.pools, title="charlm", analytics_enabled=False) as page:
         page.masthead = masthead_html(library, default, limits.training == "on")
@@ -57,13 +55,12 @@ def build(directory, model=None, limits=None, trainer=None):
         timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play", elem_id="play-panel") as play_tab:
-                controls, requests = build_play_tab(library, default, page.readers, texts)
+                controls, requests = build_play_tab(library, default, page.readers, jobs)
             with gr.Tab("Watch", id="watch", elem_id="watch-panel") as watch_tab:
                 view = build_watch_tab(page, monitor, library, timer, watch_tab)
             with gr.Tab("Look inside", id="inside", elem_id="inside-panel") as inside_tab:
                 inside = build_inside_tab(library, default)
         add_endpoints(library, default, monitor, page.readers)
-        add_copied_endpoint(library, texts, default)
         declare_gpu_event()
         # Gradio's estimates, which the page does not show, cost the square of the events that wait
         page.queue(status_update_rate=60)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import gradio as gr
 
 from charlm.config import SampleConfig, notes_of
+from charlm.serving.copied import TrainingTexts
 from charlm.serving.parameters import page_parameters
-from charlm.ui.copied_events import connect_copied
+from charlm.ui.copied_events import add_copied_endpoint, connect_copied
 from charlm.ui.link import FIRST_PROMPT
 from charlm.ui.play_events import connect_play_events
 from charlm.ui.play_html import first_status_html, first_text_html, model_summary_html
@@ -43,10 +44,10 @@ class PlayControls:
     copies: gr.HTML  # what of the text stands in the training text
 
 
-def build_play_tab(library, default, readers, texts):
+def build_play_tab(library, default, readers, jobs):
     """Build the tab in the Blocks being built; returns its PlayControls and its Requests.
 
-    `texts`: the TrainingTexts.
+    `jobs`: the JobQueue.
     """
     gr.HTML("<h2>Write with a model</h2>", elem_classes="screen-reader-only")
     with gr.Row(elem_id="play"):
@@ -63,7 +64,9 @@ def build_play_tab(library, default, readers, texts):
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="pill")
             gr.HTML(BRANCHES, elem_id="branches")
     requests = connect_play_events(library, controls, text, status, chances, readers)
+    texts = TrainingTexts(library, jobs)
     connect_copied(library, texts, controls, requests)
+    add_copied_endpoint(library, texts, default)
     return controls, requests
 
 

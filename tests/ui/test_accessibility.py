@@ -345,3 +345,20 @@ def test_look_inside_is_for_everybody(page):
     page.emulate_media(forced_colors="active")
     chosen = [page.evaluate(FILLS, "inside-panel-choice")[i] for i in (4, 0)]
     assert chosen[0] != chosen[1]
+
+
+def test_what_is_copied_is_for_everybody(page, corpus):
+    page.locator("#prompt textarea").fill(corpus.text[:100])
+    page.locator("#generate").click()
+    expect(page.locator("#link")).to_be_visible()
+    page.locator("#copied").click()
+    page.locator("#copies [data-piece]").first.click()
+    expect(page.locator("#copies mark").first).to_be_visible()
+    for theme in themes(page):
+        rules = {} if theme == "light" else {"options": CONTRAST}
+        assert serious_violations(page, **rules) == []
+    levels = page.evaluate(HEADINGS)
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert NAMELESS.findall(page.locator("body").aria_snapshot()) == []
+    assert_that_focus_is_visible(page, 20)
+    assert_that_it_fits_a_phone(page)
