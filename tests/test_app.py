@@ -65,6 +65,19 @@ def test_score_has_the_documented_shape(client):
     assert result["bits_per_char"] > 0
 
 
+def test_copied_has_the_documented_shape(client, corpus):
+    text = corpus.text[10:60] + "😀"
+    result = client.predict(text=text, model="small-gpt", api_name="/copied")
+    assert result.keys() == {"lengths", "spans", "unseen", "corpus"}
+    assert result["corpus"] == "small.txt"
+    assert result["lengths"] == [50] * 50 + [0]
+    assert result["unseen"].keys() == {"median", "p95"}
+    (span,) = result["spans"]
+    assert span.keys() == {"start", "end", "offset", "count", "context"}
+    assert (span["start"], span["end"], span["offset"]) == (0, 50, 10)
+    assert span["context"] == corpus.text[:210]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
