@@ -11,6 +11,7 @@ from charlm.serving.parameters import Text, endpoint_parameters, page_parameters
 from charlm.serving.run_monitor import RunMonitor
 from charlm.ui.api import add_endpoints
 from charlm.ui.events import QUIET, TEXT_EVENTS
+from charlm.ui.guess import build_guess_tab
 from charlm.ui.inside import build_inside_tab
 from charlm.ui.launch import launch_arguments
 from charlm.ui.masthead import ANNOUNCEMENTS, masthead_html
@@ -60,6 +61,8 @@ def build(directory, model=None, limits=None, trainer=None):
                 view = build_watch_tab(page, monitor, library, timer, watch_tab)
             with gr.Tab("Look inside", id="inside", elem_id="inside-panel") as inside_tab:
                 inside = build_inside_tab(library, default)
+            with gr.Tab("Guess the next letter", id="guess", elem_id="guess-panel") as guess_tab:
+                build_guess_tab(library)
         add_endpoints(library, default, monitor, page.readers)
         declare_gpu_event()
         # Gradio's estimates, which the page does not show, cost the square of the events that wait
@@ -68,6 +71,7 @@ def build(directory, model=None, limits=None, trainer=None):
         connect_page_load(page, library, default, controls, requests, monitor, address_notice)
         connect_write(library, view, tabs, controls)
         connect_tabs(library, play_tab, watch_tab, inside_tab, controls, inside, timer)
+        guess_tab.select(None, None, timer, js=SET_ACTIVE.format(active="false"), **QUIET)
     return page
 
 

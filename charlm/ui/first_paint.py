@@ -13,6 +13,7 @@ from charlm.ui.theme import style_sheet
 HERE = Path(__file__).parent
 HEAD, HEAD_END, APP = b"<head>", b"</head>", b"<gradio-app"
 TABS = {"play": "play", "watch": "watch", "inside": "look inside"}
+TABS["guess"] = "guess the next letter"
 EMPTY_CHART = '<div class="curve"><div class="plot"></div></div>'
 
 

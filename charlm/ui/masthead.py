@@ -27,8 +27,8 @@ def masthead_html(library, name, training):
   <div class="rule">❦</div>
   <h1>charlm</h1>
   <p>{escape(what_it_is(summary))} It predicts the next character, over and over.</p>
-  <p class="how">Type a beginning and press <b>Generate</b>, {watch} under <b>Watch</b>, or see why
-  it chose each letter under <b>Look inside</b>.
+  <p class="how">Type a beginning and press <b>Generate</b>, {watch} under <b>Watch</b>, see why it
+  chose each letter under <b>Look inside</b>, or <b>guess</b> against it.
   <span class="links"><span>Where it comes from:</span> {links(summary)}</span></p>
 </header>
 """

@@ -34,6 +34,7 @@
   const RUN_ACTIONS = ["write", "pause", "resume", "stop", "delete"];
   let shown = {}; // the run and its state
   const NOTICES = ["address-notice", "hub-notice", "notice", "train-notice"];
+  NOTICES.push("guess-notice", "guess-feedback"); // of the game
   const notices = {}; // as last announced
   new MutationObserver(() => {
     const run = document.querySelector("#run-head .run")?.dataset;

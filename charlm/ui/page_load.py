@@ -25,7 +25,7 @@ from charlm.ui.play_html import fetching, model_summary_html, notices_html
 from charlm.ui.shown_text import MAX_TEXT_CHARS, link_request
 from charlm.ui.snapshots import MAX_PROMPT as MAX_SNAPSHOT_PROMPT
 
-TABS = ("play", "watch", "inside")
+TABS = ("play", "watch", "inside", "guess")
 MAX_FIELDS_CHARS = 100_000  # of JSON: a prompt, each character escaped, and settings
 FIELDS_JS = "(...values) => window.charlm.savedFields()"
 SAVE_JS = "(...values) => window.charlm.saveFields(values)"

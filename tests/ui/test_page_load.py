@@ -29,7 +29,7 @@ def test_other_fields_are_not(text):
         ({}, []),
         ({"tab": "watch", "run": "fast"}, []),
         ({"tab": "inside", "panel": "lens", "text": "KING"}, []),
-        ({"tab": "xyz"}, ["tab is 'xyz'; it must be one of play, watch, inside"]),
+        ({"tab": "xyz"}, ["tab is 'xyz'; it must be one of play, watch, inside, guess"]),
         ({"run": ""}, ["run is ''; there is no such run here"]),
         ({"panel": ""}, ["panel is ''; it must be one of context, heads, lens, parts, change"]),
         ({"text": "a" * 20_001}, ["text has 20,001 characters; at most 20,000 are taken here"]),
