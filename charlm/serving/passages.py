@@ -16,7 +16,7 @@ from charlm.serving.generate import TextRequest, generate, random_seed
 
 CONTEXT = 240  # characters that are shown before the first letter to guess
 LETTERS, MOST, LEAST = 50, 60, 20  # to guess: up to the end of a word; at most; of a short text
-ROOM = 600  # characters from which a passage is cut, and more than most take
+ROOM = 600  # characters from which a passage is cut: more than it takes
 MAX_SYMBOLS = 64  # on the page's keyboard
 DIGEST = 12  # digits of a SHA-256 that name a text or a model's weights
 WRITERS = ("gpt", "shakespeare", "bigram")  # preferred in this order, if they do not play
@@ -88,9 +88,10 @@ async def find_passage(library, client, source=None):
     text, dropped = players[0].tokenizer.clean(text)
     if dropped:
         origin += f" {players[0].name} does not know {quote(dropped)}: left out."
-    text, places = cut(text.lstrip("\n"))
+    text = text.lstrip("\n")[:ROOM]
     if isinstance(source, Typed):
         source = Typed(text)
+    text, places = cut(text)
     results = [await library.pools.scoring.run(client, play, p, text, places) for p in players]
     return Passage(source, origin, text, places, symbols_of(players[0].tokenizer), results)
 
@@ -181,8 +182,7 @@ async def written_text(library, client, source, players):
     revision = await loading.run(client, library.revision, name)
     if not revision.startswith(source.revision):
         raise CharlmError(
-            f"{name} has other weights here than it had when this link was made, so it would"
-            " write another passage"
+            f"this link is from when {name} had other weights: it would write another passage here"
         )
     length = min(ROOM, library.limits.max_new_chars)
     request = TextRequest("", name, SampleConfig(length, seed=source.seed))
@@ -217,8 +217,8 @@ def cut(text):
             places.append(i)
     if len(places) < LEAST:
         raise CharlmError(
-            f"this text has {len(places)} letters to guess; give it at least {LEAST}, and about as"
-            " many before them"
+            f"this text is too short: it leaves {len(places)} letters to guess after its beginning,"
+            f" of at least {LEAST}"
         )
     return text[: places[-1] + 1], places
 

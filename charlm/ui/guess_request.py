@@ -13,8 +13,8 @@ from charlm.ui.shown_text import request_parts
 PASSAGE = "passage"
 MAX_TYPED_CHARS = 2_000
 MAX_JSON_CHARS = 6 * 2 * (MAX_TYPED_CHARS + MAX_QUERY_CHARS)  # each character escaped
-CORPUS_CODE = re.compile(r"corpus\.([0-9a-f]{12})\.(\d{1,9})")
-MODEL_CODE = re.compile(r"model\.(\d{1,19})\.([0-9a-f]{0,12})\.(.+)", re.DOTALL)
+CORPUS_CODE = re.compile(r"corpus\.([0-9a-f]{12})\.([0-9]{1,9})")
+MODEL_CODE = re.compile(r"model\.([0-9]{1,19})\.([0-9a-f]{0,12})\.(.+)", re.DOTALL)
 TYPED_CODE = re.compile(r"typed\.([\w-]+)", re.ASCII)
 
 
