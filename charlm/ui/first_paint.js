@@ -17,7 +17,7 @@
     play: ["#settings", "#copy"],
     watch: [`${RUN}, #run-head .prose > p`],
     inside: ["#inside-shown section, #inside-shown .notice"],
-    guess: ["#guess-game .after"],
+    guess: ["#guess-game"],
   };
   const parts = PARTS[asked.get("tab")] ?? PARTS.play;
   const FAILED = "gradio-app .error"; // Gradio says why

@@ -1,5 +1,5 @@
 // Shannon's game, of a passage that the server has sent once: see serving/passages.py. What the
-// visitor guesses stays in this browser tab.
+// visitor guesses stays in this browser tab. Loaded when the tab is opened first: see guess.py.
 (() => {
   const find = (id) => document.getElementById(id);
   const part = (name) => document.querySelector(`#guess-game .${name}`);
@@ -54,7 +54,9 @@
     if (game.ended) return end();
     say(`${passage.letters.length} letters to guess. Type the first one, or press its key.`);
     update();
-    const isFree = document.activeElement === document.body || byPointer;
+    // unless the focus is where the keyboard has moved it
+    const focused = document.activeElement;
+    const isFree = focused === document.body || !focused.matches(":focus-visible");
     if (isFree) cursor.focus({ preventScroll: true });
     if (isNarrow()) find("guess-game").scrollIntoView();
   }
@@ -233,8 +235,9 @@
         "p",
         {},
         element("mark", {}, "Marked"),
-        `: where you needed fewer guesses than ${first.name}, ${better} of ${n} letters. It needed` +
-          ` fewer at ${worse}. The small figures are your guesses, where it took more than one.`,
+        `: where you needed fewer guesses than ${first.name}, ${better} of ${n} letters.` +
+          ` It needed fewer at ${worse}. The small figures are your guesses, where it took more` +
+          " than one.",
       ),
     );
     part("passage").scrollTop = 0;
@@ -254,9 +257,7 @@
     }
   }
 
-  let byPointer = false; // whether the latest click was made by a pointer
   document.addEventListener("click", (event) => {
-    byPointer = event.detail > 0;
     if (event.target.closest("#guess-own")) {
       const text = document.querySelector("#guess-typed textarea").value;
       if (text.trim()) request({ text });
@@ -267,8 +268,8 @@
     const { symbol, action } = event.target.closest("button")?.dataset ?? {};
     if (symbol) guess(symbol);
     if (action) act(action);
-    // so that the space bar does not press the key again
-    if (isPlaying() && getSelection().isCollapsed && byPointer) {
+    // after a pointer's click, so that the space bar does not press the key again
+    if (isPlaying() && getSelection().isCollapsed && event.detail) {
       cursor.focus({ preventScroll: true });
     }
   });
@@ -297,13 +298,6 @@
     );
   }
 
-  // The tab is rendered when it is opened first.
-  new MutationObserver((_, observer) => {
-    if (!find("guess-game")?.offsetParent || !find("guess-request")) return;
-    observer.disconnect();
-    request({ code: asked() });
-  }).observe(document.documentElement, { childList: true, subtree: true });
-
   addEventListener("popstate", () => {
     if (passage && asked() && asked() !== passage.code) request({ code: asked() });
   });
@@ -314,4 +308,5 @@
     startGuessing: start,
     entropyBounds,
   };
+  request({ code: asked() });
 })();

@@ -4,6 +4,7 @@ import gradio as gr
 
 from charlm.ui.guess_events import connect_guess_events
 from charlm.ui.guess_request import MAX_TYPED_CHARS
+from charlm.ui.static_files import SCRIPT_ROUTE, address_of
 
 RULES = """<h2>Guess the next letter</h2>
 <p>In 1951 Claude Shannon measured English by letting people guess a text letter by letter. Can you
@@ -25,6 +26,7 @@ letters measure roughly: play another passage.</p>
 <div class="after"><a class="pill" href="?tab=guess">Link to this passage</a>
 <button type="button" class="pill" data-action="another">Another passage</button></div>
 </section>"""
+SCRIPT = '<script src="{}"></script>'  # loaded when the tab is opened first: most visitors do not
 
 
 def build_guess_tab(library):
@@ -44,5 +46,5 @@ def build_guess_tab(library):
             gr.Button("Play with this text", size="sm", elem_id="guess-own", elem_classes="pill")
         with gr.Column(scale=3, min_width=0, elem_id="guess-right"):
             notice = gr.HTML(elem_id="guess-notice")
-            gr.HTML(GAME)
+            gr.HTML(GAME, head=SCRIPT.format(address_of(SCRIPT_ROUTE)))
     connect_guess_events(library, notice)

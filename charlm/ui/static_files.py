@@ -1,4 +1,4 @@
-"""The files that the page serves itself: its fonts, and the picture for links to it."""
+"""The files that the page serves itself: its fonts, a script, and the picture for links to it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -22,16 +22,22 @@ class StaticFile:
 
 
 FILES = {PICTURE_ROUTE: StaticFile(HERE / "pictures" / "preview.jpg", b"image/jpeg", DAY)}
+SCRIPT_ROUTE = "/static/guess.js"  # which few visitors need
+FILES[SCRIPT_ROUTE] = StaticFile(HERE / "guess.js", b"text/javascript; charset=utf-8", YEAR)
 FILES |= {
     route: StaticFile(HERE / "fonts" / Path(route).name, b"font/woff2", YEAR)
     for route in FONT_ROUTES.values()
 }
 
 
-@cache
 def font_address(style):
-    """Return a font's address, relative to the page's, which changes with the font."""
-    route = FONT_ROUTES[style]
+    """Return a font's address: see `address_of`."""
+    return address_of(FONT_ROUTES[style])
+
+
+@cache
+def address_of(route):
+    """Return the address of a file, relative to the page's, which changes with the file."""
     digest = hashlib.sha256(FILES[route].path.read_bytes()).hexdigest()
     return f"{route[1:]}?v={digest[:12]}"
 

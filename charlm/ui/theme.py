@@ -8,8 +8,8 @@ from charlm.ui.static_files import font_address
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "text_letters.js", "letters.js", "address.js", "branches.js", "inside.js")
-SCRIPTS += ("snapshots.js", "copied.js", "guess.js")
-STYLES = ("theme.css", "inside.css", "snapshots.css", "copied.css", "guess.css")
+SCRIPTS += ("snapshots.js", "copied.js")
+STYLES = ("theme.css", "inside.css", "snapshots.css", "copied.css")
 SERIF = ("EB Garamond", "Iowan Old Style", "Palatino", "Georgia", "serif")
 TEXT = ("#2a1c10", "#efdfc1")  # (light, dark), like all pairs below
 BACKGROUND = ("#f5ecd7", "#15100c")
@@ -75,7 +75,7 @@ def theme_arguments():
     scripts = "\n".join(read(name) for name in SCRIPTS)
     return {
         "theme": theme(),
-        "css": style_sheet(),
+        "css": style_sheet() + read("guess.css"),  # which the first paint does not need
         "head": f"<script>{scripts}</script>" + accessibility(),
     }
 

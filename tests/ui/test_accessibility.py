@@ -362,3 +362,34 @@ def test_what_is_copied_is_for_everybody(page, corpus):
     assert NAMELESS.findall(page.locator("body").aria_snapshot()) == []
     assert_that_focus_is_visible(page, 20)
     assert_that_it_fits_a_phone(page)
+
+
+def test_the_game_is_for_everybody(page):
+    """What the tests above ask of the other tabs, while it is played and at its end."""
+    page.get_by_role("tab", name="Guess").click()
+    game = page.locator("#guess-game")
+    expect(game).to_have_attribute("data-state", "playing")
+    page.locator("[data-action=show]").click()
+    page.locator(".keys button:last-child").first.click()
+    page.emulate_media(forced_colors="active")
+    tried = page.locator(".keys :disabled").evaluate("key => getComputedStyle(key).color")
+    assert tried != page.locator(".keys :enabled").first.evaluate(
+        "key => getComputedStyle(key).color"
+    )
+    page.emulate_media(forced_colors="none")
+    for state in ("playing", "ended"):
+        if state == "ended":
+            for _ in range(10):
+                page.locator("[data-action=show]").click()
+            page.locator("[data-action=stop]").click()
+        expect(game).to_have_attribute("data-state", state)
+        for theme in themes(page):
+            rules = {} if theme == "light" else {"options": CONTRAST}
+            assert serious_violations(page, **rules) == []
+            assert_that_focus_is_visible(page, 10)
+        levels = page.evaluate(HEADINGS)
+        assert levels.count(1) == 1 and levels[:2] == [1, 2]
+        assert NAMELESS.findall(page.locator("body").aria_snapshot()) == []
+        assert_that_it_fits_a_phone(page)
+        page.set_viewport_size({"width": 1280, "height": 2400})
+    assert page.evaluate(RUNNING) == []

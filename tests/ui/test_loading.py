@@ -15,6 +15,7 @@ PLACES = """(root) => [".masthead h1", ".masthead .how", ".selected", ".play-tex
     })"""
 SHOWN = {"": "#text .play-text", "?tab=watch": "#run-head .bar"}
 SHOWN["?tab=inside"] = "#inside-shown .chances"
+SHOWN["?tab=guess"] = "#guess-game .keys button >> nth=0"
 DARK, LIGHT = "rgb(21, 16, 12)", "rgb(245, 236, 215)"
 
 
@@ -51,7 +52,7 @@ def wait_until_complete(page):
 
 
 @pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("at", SHOWN, ids=["play", "watch", "inside"])
+@pytest.mark.parametrize("at", SHOWN, ids=["play", "watch", "inside", "guess"])
 def test_the_page_loads_small_and_without_shifts_or_errors(visit, at, options):
     page, complaints = visit(at, **options)
     wait_until_complete(page)
