@@ -98,6 +98,8 @@ def test_a_game_from_start_to_end_by_keyboard(browser, app):
         expect(cursor).to_be_focused()
         expect(page.locator("[data-action=stop]")).to_be_disabled()
 
+        sent = []  # from now on to the end of the game, but for the refresh
+        page.on("request", lambda r: sent.append(r.url) if r.method == "POST" else None)
         # wrong guesses: the key is greyed, they count once, shortcuts are not guesses
         first, second = wrong_for(answer, 0, 2)
         page.keyboard.press(first)
@@ -139,6 +141,7 @@ def test_a_game_from_start_to_end_by_keyboard(browser, app):
             own.append(1 + i % 3)
         assert page.evaluate(SAVED)["ranks"] == own
 
+        assert sent == []
         # refreshed in the middle, it goes on
         page.keyboard.press(wrong_for(answer, 10, 1)[0])
         page.reload()
