@@ -49,10 +49,7 @@ def build(directory, model=None, limits=None, trainer=None):
     default = library.default()
     parameters = event_parameters(limits, default)
     with Page(parameters, library.pools, title="charlm", analytics_enabled=False) as page:
-        page.masthead = masthead_html(library, default, limits.training == "on")
-        page.first_text = first_text_html(library, default)
-        gr.HTML(page.masthead + ANNOUNCEMENTS, elem_id="masthead")
-        address_notice = gr.HTML(elem_id="address-notice")
+        address_notice = build_head(page, library, default, limits)
         timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play", elem_id="play-panel") as play_tab:
@@ -73,6 +70,14 @@ def build(directory, model=None, limits=None, trainer=None):
         connect_tabs(library, play_tab, watch_tab, inside_tab, controls, inside, timer)
         guess_tab.select(None, None, timer, js=SET_ACTIVE.format(active="false"), **QUIET)
     return page
+
+
+def build_head(page, library, default, limits):
+    """Build what is above the tabs; returns the gr.HTML for what is wrong with the address."""
+    page.masthead = masthead_html(library, default, limits.training == "on")
+    page.first_text = first_text_html(library, default)
+    gr.HTML(page.masthead + ANNOUNCEMENTS, elem_id="masthead")
+    return gr.HTML(elem_id="address-notice")
 
 
 def event_parameters(limits, default):
