@@ -51,6 +51,7 @@ class Status:
     parameters: int | None = None
     preset: str = ""  # "" if the run recorded none
     changed: tuple = ()  # (option, value) where it is not as in its preset
+    vocab_size: int | None = None
 
 
 def read_status(directory, running=None):
@@ -98,6 +99,7 @@ def fields_of(description):
     """Return the fields of a Status that follow from a Description."""
     parameters = parameter_count(description.kind, description.model)
     fields = {"data_name": description.data["name"], "parameters": parameters}
+    fields |= {"vocab_size": description.model.vocab_size}
     preset = PRESETS.get(description.preset)
     if preset is None or preset.kind != description.kind:
         return fields

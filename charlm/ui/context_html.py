@@ -54,7 +54,7 @@ def letter_chances_html(inspected, alternatives):
 def certainty_html(inspected, stage):
     """Return sentences on how sure the model was; `stage`: its own chances."""
     entropy = stage["entropy_bits"]
-    sentence = f"Before the die, the model is {unsure(entropy)} ({entropy:.2f} bits)."
+    sentence = f"Before the die ({entropy:.2f} bits), the model is {unsure(entropy, inspected)}."
     p = dict(stage["chars"]).get(inspected.char)
     if p:
         bits = f"{-math.log2(p):.1f} bits (a chance of {percent(p)})"

@@ -1,11 +1,4 @@
-"""Figures in words: losses, counts and durations."""
-
-import math
-
-
-def unsure_between(loss):
-    """Return what a loss in nats per character means: its perplexity."""
-    return f"as unsure as between {math.exp(min(loss, 30)):,.1f} letters"
+"""Figures in words: counts and durations."""
 
 
 def round_figure(number):

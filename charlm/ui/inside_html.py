@@ -4,8 +4,8 @@ import json
 import math
 from html import escape
 
+from charlm.data.perplexity import unsure_between
 from charlm.ui.chances_html import name
-from charlm.ui.figures import unsure_between
 from charlm.ui.text_html import text_html
 
 PANELS = {
@@ -86,6 +86,7 @@ def described(inspected):
     return letter(inspected.char) if inspected.char else "the next letter"
 
 
-def unsure(bits):
-    """Return what bits per character mean."""
-    return unsure_between(bits * math.log(2))
+def unsure(bits, inspected=None):
+    """Return what bits per character mean; with an InspectedText, also blind guessing."""
+    vocab_size = inspected and inspected.tokenizer.vocab_size
+    return unsure_between(bits * math.log(2), vocab_size)

@@ -1,9 +1,11 @@
 """The events on single letters: the next one, the chances of one, the surprise at each."""
 
 import json
+import math
 
 import gradio as gr
 
+from charlm.data.perplexity import unsure_between
 from charlm.serving.clients import client_of
 from charlm.serving.generate import generate
 from charlm.serving.inspection import score_text
@@ -64,9 +66,20 @@ def connect_surprise(library, controls, requests):
             _, shown = parse_request(text, library.limits, [LOOK])
             pool, client = library.pools.scoring, client_of(request)
             scores = await pool.run(client, score_text, library, shown.text, shown.link.model)
-        return json.dumps([round(char["bits"], 1) for char in scores["chars"]])
+            _, tokenizer = await library.pools.loading.run(client, library.get, shown.link.model)
+        return surprise_json(scores, tokenizer.vocab_size)
 
     bits = gr.Textbox("[]", visible="hidden", elem_id="bits")
     inputs = {"inputs": requests.request, "js": f"() => window.charlm.request({LOOK!r})"}
     measured = controls.surprise.click(measure, outputs=bits, **inputs, **SLOW)
     measured.success(None, None, None, js="() => window.charlm.paintSurprise()", **QUIET)
+
+
+def surprise_json(scores, vocab_size):
+    """Return the bits of each letter, and a sentence on their mean, as text_letters.js reads them.
+
+    `scores`: see inspection.scores.
+    """
+    mean = scores["bits_per_char"]
+    said = f"On average by {mean:.2f} bits: {unsure_between(mean * math.log(2), vocab_size)}."
+    return json.dumps({"bits": [round(c["bits"], 1) for c in scores["chars"]], "said": said})

@@ -98,11 +98,18 @@
     if (!bits.length || !article()?.contains(event.target)) return;
     const letter = letterAt(article(), event.clientX, event.clientY);
     const value = letter && bits[indexOf(article(), letter)];
-    article().title = value == null ? "" : `${value.toFixed(1)} bits`;
+    const chance = `as likely as 1 in ${Math.round(2 ** value).toLocaleString("en")}`;
+    article().title = value == null ? "" : `${value.toFixed(1)} bits, ${chance}`;
   });
 
   const field = () => find("bits").querySelector("textarea, input");
-  const paintSurprise = () => isWanted && paint(JSON.parse(field().value));
+  function paintSurprise() {
+    if (!isWanted) return;
+    const { bits, said } = JSON.parse(field().value);
+    find("text").dataset.surprise = said; // theme.css shows it
+    paint(bits);
+  }
+
   const selection = { selectedLetter, deselect, selectAsked };
   window.charlm = { ...window.charlm, ...selection, paintSurprise, repaint };
 })();

@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 from html import escape
 
+from charlm.data.perplexity import unsure_between
+
 MAX_POINTS = 240  # of a curve
 REFERENCES = {
     "uniform": "blind chance",
@@ -119,15 +121,20 @@ def level_path(axes, loss):
 def reference_label(axes, name, loss):
     digits = 4 if name == "lecture" else 2
     label = escape(f"{REFERENCES[name]} {loss:.{digits}f}")
-    return f'<span class="reference" style="top:{100 * axes.y(loss):.2f}%">{label}</span>'
+    style = f"top:{100 * axes.y(loss):.2f}%"
+    return f'<span class="reference" style="{style}"{title(loss)}>{label}</span>'
+
+
+def title(loss, before=""):
+    """Return the attribute with which a loss is said in words when it is pointed at."""
+    return f' title="{before}{unsure_between(loss)}"'
 
 
 def dot(axes, step, loss, is_measured):
     position = f"left:{100 * axes.x(step):.2f}%;top:{100 * axes.y(loss):.2f}%"
     kind, figure = ("dot", f"{loss:.4f}") if is_measured else ("dot about", f"about {loss:.2f}")
-    return (
-        f'<i class="{kind}" style="{position}" title="step {step:,}: validation loss {figure}"></i>'
-    )
+    words = title(loss, f"step {step:,}: validation loss {figure}, ")
+    return f'<i class="{kind}" style="{position}"{words}></i>'
 
 
 def axis_labels(axes):
@@ -135,7 +142,8 @@ def axis_labels(axes):
     for step in step_ticks(axes):
         yield f'<span class="step" style="left:{100 * axes.x(step):.2f}%">{step:,}</span>'
     for loss in loss_ticks(axes):
-        yield f'<span class="loss" style="top:{100 * axes.y(loss):.2f}%">{loss:g}</span>'
+        style = f"top:{100 * axes.y(loss):.2f}%"
+        yield f'<span class="loss" style="{style}"{title(loss)}>{loss:g}</span>'
 
 
 def step_ticks(axes):
@@ -182,5 +190,5 @@ def alt_text(curve):
     (first, before), (last, after) = curve.val[0], curve.val[-1]
     return (
         f"{curve.name}: validation loss from {before:.2f} at step {first:,}"
-        f" to {after:.4f} at step {last:,}"
+        f" to {after:.4f} at step {last:,}, {unsure_between(after)}"
     )

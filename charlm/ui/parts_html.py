@@ -33,7 +33,7 @@ def costs_html(inspected, costs):
     return (
         f'<section class="panel"><p class="look-for">{INTRODUCTION}</p>'
         f"<p>With all parts, {measured(inspected)} surprises the model by {whole:.2f} bits per"
-        f" letter: it is {unsure(whole)}.</p>"
+        f" letter: it is {unsure(whole, inspected)}.</p>"
         f'<div class="costs" tabindex="0" aria-label="The parts" aria-busy="{is_busy}"'
         f' data-of="{inspected.scored_digest}"><table><tbody>{body}</tbody></table></div></section>'
     )
@@ -54,7 +54,7 @@ def switch_html(part, bits, whole):
         difference = round(bits - whole, 2) + 0.0  # not -0.0
         cost = f"{difference:+.2f}".replace("-", "−")
         level = bisect(COSTS, difference)
-        said = f"{cost} bits per letter without it"
+        said = f"{cost} bits per letter without it, {unsure(bits)}"
     label = f"block {layer}, {short}: {said}"
     return (
         f'<td><button type="button" role="switch" aria-checked="true" data-part="{part}"'
@@ -72,7 +72,7 @@ def comparison_html(inspected, alternatives, bits, texts=(None, None)):
     off = part_names(inspected.off)
     cost = (
         f"<p>Without {off}, {measured(inspected)} surprises the model by {bits:.2f} bits per"
-        f" letter: it is {unsure(bits)}.</p>"
+        f" letter: it is {unsure(bits, inspected)}.</p>"
     )
     columns = "".join(
         f"<div><h3>{title}</h3>"

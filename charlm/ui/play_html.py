@@ -3,9 +3,10 @@
 import time
 from html import escape
 
+from charlm.data.perplexity import unsure_between
 from charlm.errors import CharlmError, without_directories
 from charlm.ui.chances_html import chances_html
-from charlm.ui.figures import format_duration, unsure_between
+from charlm.ui.figures import format_duration
 from charlm.ui.shown_text import shown_json
 from charlm.ui.text_html import text_html
 
@@ -25,9 +26,8 @@ def model_summary_html(library, name):
     if summary.parameters:
         facts.append(f"{summary.parameters:,} parameters")
     if summary.val_loss is not None:
-        unsure = unsure_between(summary.val_loss)
-        guessing = f"blind guessing: {summary.vocab_size:,}"
-        facts.append(f"validation loss {summary.val_loss:.4f}, {unsure} ({guessing})")
+        unsure = unsure_between(summary.val_loss, summary.vocab_size)
+        facts.append(f"validation loss {summary.val_loss:.4f}, {unsure}")
     if summary.revision:
         facts.append(f"revision {summary.revision[:7]}")
     return f'<p class="model-summary">{escape("; ".join(facts))}.</p>'

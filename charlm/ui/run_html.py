@@ -2,7 +2,8 @@
 
 from html import escape
 
-from charlm.ui.figures import format_duration, unsure_between
+from charlm.data.perplexity import letters, unsure_between
+from charlm.ui.figures import format_duration
 from charlm.ui.run_form import LABELS
 from charlm.ui.run_list import text_name
 from charlm.ui.snapshot_html import text_milestone
@@ -62,7 +63,8 @@ def announcement(status):
     if status.state == "failed" and status.message:
         return f"{sentence}: {status.message}"
     if status.state in ("finished", "stopped") and status.val_loss is not None:
-        return f"{sentence}: validation loss {status.val_loss:.4f}"
+        unsure = unsure_between(status.val_loss)
+        return f"{sentence}: validation loss {status.val_loss:.4f}, {unsure}"
     return sentence
 
 
@@ -98,13 +100,15 @@ def run_facts(status):
         yield f"{status.chars_per_second:,.0f} characters a second"
         yield f"learning rate {status.learning_rate:.2g}"
     if status.val_loss is not None:
-        yield f"validation loss {status.val_loss:.4f}, {unsure_between(status.val_loss)}"
+        unsure = unsure_between(status.val_loss, status.vocab_size)
+        yield f"validation loss {status.val_loss:.4f}, {unsure}"
 
 
 def milestones_html(history):
     """Return a list of the references that the validation loss beat, and at which step."""
     entries = (
-        f"<li><b>step {step:,}</b> {escape(MILESTONES[name])} ({history.references[name]:.4g})</li>"
+        f'<li title="{unsure_between(history.references[name])}"><b>step {step:,}</b>'
+        f" {escape(MILESTONES[name])} ({history.references[name]:.4g})</li>"
         for name, step in history.milestones()
     )
     sentences = (text_milestone(*found).partition(":") for found in history.text_milestones())
@@ -115,10 +119,11 @@ def milestones_html(history):
 def figures_html(history):
     """Return a table of the latest MAX_ROWS evaluations, the newest first."""
     rows = "".join(
-        f"<tr><td>{step:,}</td><td>{train:.4f}</td><td>{val:.4f}</td></tr>"
+        f"<tr><td>{step:,}</td><td>{train:.4f}</td><td>{val:.4f}</td><td>{letters(val)}</td></tr>"
         for step, train, val in history.evals[: -MAX_ROWS - 1 : -1]
     )
     return (
         '<table class="figures"><thead><tr><th>step</th><th>training loss</th>'
-        f"<th>validation loss</th></tr></thead><tbody>{rows}</tbody></table>"
+        "<th>validation loss</th><th>as unsure as between</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
     )

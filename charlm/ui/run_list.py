@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from charlm.data.corpus import NAME
+from charlm.data.perplexity import unsure_between
 from charlm.ui.figures import round_figure
 
 NEWEST, LOWEST = "Newest first", "Lowest loss first"
@@ -49,13 +50,15 @@ def run_state(status):
 
 
 def run_details(status, zone, now):
-    """Yield when a run began, on which text, and how large its model is."""
+    """Yield when a run began, on which text, how large its model is, and what its loss means."""
     if status.started is not None:
         yield date_label(status.started, zone, now)
     if status.data_name:
         yield text_name(status.data_name)
     if status.parameters is not None:
         yield f"{round_figure(status.parameters)} parameters"
+    if status.val_loss is not None:
+        yield unsure_between(status.val_loss)
 
 
 def text_name(data_name):

@@ -162,9 +162,11 @@ def test_parts_have_switches_and_costs():
     at = inspected("lecture")
     html = costs_html(at, {"": 2.0, "0.head0": 1.5, "0.mlp": 3.5})
     assert "this text surprises the model by 2.00 bits per letter: it is as unsure as" in html
-    assert "as unsure as between 4.0 letters" in html
+    blind = f"; guessing blindly is {at.tokenizer.vocab_size}."
+    assert f"as unsure as between 4.0 letters{blind}" in html
     assert f'aria-busy="true" data-of="{at.scored_digest}"' in html
-    assert 'aria-label="block 0, head 0: −0.50 bits per letter without it"' in html
+    assert 'aria-label="block 0, head 0: −0.50 bits per letter without it, as unsure' in html
+    assert "+1.50 bits per letter without it, as unsure as between 11 letters" in html
     assert 'class="w5" aria-label="block 0, mlp: +1.50' in html
     assert 'aria-label="block 0, all: not measured yet"' in html
     done = costs_html(at, {"": 2.0} | dict.fromkeys(parts_of(at.network), 1.999))
@@ -176,7 +178,11 @@ def test_parts_have_switches_and_costs():
 
 def test_capitals_stay_capitals():
     at = inspected(index=1)
-    assert "goes on with “I”, which surprised it by" in context_html(at, chances_of(at))
+    html = context_html(at, chances_of(at))
+    assert "goes on with “I”, which surprised it by" in html
+    assert re.search(
+        r"\(\d\.\d\d bits\), the model is as unsure as between [\d.]+ letters; guess", html
+    )
 
 
 def test_parts_off_are_named_with_a_button():

@@ -90,7 +90,10 @@ def test_surprise_is_painted_on_request_and_for_the_next_text(page):
     expect(page.locator("#surprise")).to_have_attribute("aria-pressed", "true")
     assert 10 < page.evaluate(PAINTED) <= 66
     page.mouse.move(*page.evaluate(PLACE, [1, 2]))
-    expect(page.locator("#text article")).to_have_attribute("title", re.compile(r"\d\.\d bits"))
+    title = re.compile(r"^\d\.\d bits, as likely as 1 in \d+$")
+    expect(page.locator("#text article")).to_have_attribute("title", title)
+    sentence = page.evaluate("getComputedStyle(document.getElementById('text'), '::after').content")
+    assert re.search(r"On average by [\d.]+ bits: as unsure as between [\d.]+ letters; g", sentence)
     page.locator("#next-letter").click()
     expect(page.locator("#status")).to_contain_text("61 characters")
     page.wait_for_function(f"() => ({PAINTED})() > 10")

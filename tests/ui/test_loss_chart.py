@@ -45,7 +45,13 @@ def test_a_falling_loss_is_drawn_from_left_to_right_and_downwards():
     assert html.count('<i class="dot"') == 3
     for label in ("blind chance 4.17", "bigram counts 2.50", "the lecture 1.5492"):
         assert label in html
-    assert "validation loss from 4.17 at step 0 to 1.5000 at step 500" in html
+    assert (
+        "validation loss from 4.17 at step 0 to 1.5000 at step 500, as unsure as between 4.5"
+        in html
+    )
+    assert 'title="step 250: validation loss 1.9000, as unsure as between 6.7 letters"' in html
+    for loss, letters in (("blind chance 4.17", "65"), ("the lecture 1.5492", "4.7"), ("2", "7.4")):
+        assert re.search(rf'title="as unsure as between {letters} letters">{loss}</span>', html)
 
 
 def test_a_run_that_is_half_done_takes_half_the_width():

@@ -42,12 +42,13 @@ def history():
         (Status("x", "waiting", 0, 9, queue_position=3), ["number 3 in the queue"]),
         (Status("x", "starting", 0, 9), ["is starting"]),
         (
-            Status("x", "running", 1200, 9000, "", 3e-4, 11914.4, 75.4, 1.5),
+            Status("x", "running", 1200, 9000, "", 3e-4, 11914.4, 75.4, 1.5, vocab_size=65),
             [
                 *["is learning", "step 1,200 of 9,000", "1 min 15 s left"],
                 *["11,914 characters a second", "learning rate 0.0003"],
                 *[
-                    "validation loss 1.5000, as unsure as between 4.5 letters",
+                    "validation loss 1.5000, as unsure as between 4.5 letters; guessing blindly is"
+                    " 65</p>",
                     'aria-valuenow="1200"',
                 ],
             ],
@@ -94,8 +95,14 @@ def test_the_head_of_a_run_without_a_preset_names_none(history):
     ("status", "sentence"),
     [
         (Status("x", "running", 1, 9, val_loss=4.0), "x is learning"),
-        (Status("x", "finished", 9, 9, val_loss=1.54321), "x has finished: validation loss 1.5432"),
-        (Status("x", "stopped", 9, 9, val_loss=2.0), "x was stopped: validation loss 2.0000"),
+        (
+            Status("x", "finished", 9, 9, val_loss=1.54321),
+            "x has finished: validation loss 1.5432, as unsure as between 4.7 letters",
+        ),
+        (
+            Status("x", "stopped", 9, 9, val_loss=2.0),
+            "x was stopped: validation loss 2.0000, as unsure as between 7.4 letters",
+        ),
         (Status("x", "stopped", 1, 9), "x was stopped"),
         (Status("x", "failed", 1, 9, 'disk "full"'), 'x has failed: disk "full"'),
     ],
@@ -122,10 +129,13 @@ def test_milestones_are_listed_in_order(history):
     assert [html.index(part) for part in order] == sorted(html.index(part) for part in order)
     assert html.count("step 10") == 2
     assert html.count("step 20") == 1
+    assert '<li title="as unsure as between 65 letters"><b>step 10' in html
 
 
 def test_the_table_lists_the_latest_evaluations_first_up_to_a_maximum(history):
     html = figures_html(history)
     assert html.index("<td>20</td>") < html.index("<td>10</td>") < html.index("<td>0</td>")
+    assert "<th>as unsure as between</th>" in html
+    assert "<td>2.2000</td><td>9.0 letters</td>" in html
     history.evals = [(n, 1.0, 1.0) for n in range(10_000)]
     assert figures_html(history).count("<tr>") == MAX_ROWS + 1

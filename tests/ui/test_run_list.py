@@ -23,6 +23,7 @@ RUN = replace(RUN, data_name="tinyshakespeare")
         ({"state": "running", "step": 4}, "fast · running, 44 %, 1.5432\n28 May"),
         ({"state": "paused", "val_loss": None}, "fast · paused, 100 %\n28 May"),
         ({"state": "stopped"}, "fast · stopped, 1.5432\n28 May"),
+        ({"parameters": None}, "fast · 1.5432\n28 May, 22:26 · Tiny Shakespeare · as unsure as b"),
         ({"data_name": "two\nlines"}, "fast · 1.5432\n28 May, 22:26 · two lines · 2.7"),
     ],
 )
