@@ -46,6 +46,9 @@ def test_evaluations_are_printed(here, text_file):
     losses = next(e for e in log_of(here.checkpoints / "a") if e["event"] == "eval")
     line = f"step 0: train loss {losses['train_loss']:.4f}, val loss {losses['val_loss']:.4f}"
     assert line in output.splitlines()
+    blind = len(set(text_file.read_text()))
+    said = rf"^val loss \d\.\d{{4}}: as unsure as between \d+ letters; guessing blindly is {blind}$"
+    assert re.search(said, output, re.M)
 
 
 def test_a_name_is_numbered_when_it_is_taken(here, text_file):

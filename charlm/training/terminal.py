@@ -6,6 +6,8 @@ import time
 
 from tqdm import tqdm
 
+from charlm.data.perplexity import unsure_between
+
 PLAIN_LINES = 20  # progress lines of a run whose output is not a terminal
 PLAIN_SECONDS = 10  # between progress lines of an evaluation there
 
@@ -27,6 +29,7 @@ class TerminalProgress:
             disable=not sys.stderr.isatty(),
         )
         self.first = self.trainer.step, self.trainer.elapsed
+        self.val_loss = None  # of the latest evaluation
         self.shown = time.monotonic()  # when the progress of an evaluation was printed last
         return self
 
@@ -67,7 +70,7 @@ class TerminalProgress:
             self.print_line(f"step {event.step}: {part}")
 
     def show_eval(self, event):
-        self.evaluated_step = event.step
+        self.evaluated_step, self.val_loss = event.step, event.val_loss
         self.bar.set_description("training")
         self.print_line(
             f"step {event.step}: train loss {event.train_loss:.4f}, val loss {event.val_loss:.4f}"
@@ -86,6 +89,9 @@ class TerminalProgress:
 
     def show_end(self, event):
         self.bar.close()
+        if self.val_loss is not None:
+            unsure = unsure_between(self.val_loss, self.trainer.model.config.vocab_size)
+            self.print_line(f"val loss {self.val_loss:.4f}: {unsure}")
         seconds = tqdm.format_interval(event.time)
         line = f"{event.reason} at step {event.step} after {seconds}"
         line += f": {event.message}" if event.message else f"; the model is in {self.directory}"
