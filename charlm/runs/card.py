@@ -6,6 +6,7 @@ import textwrap
 from charlm.config import notes_of
 from charlm.data.baselines import reference_losses
 from charlm.data.corpus import SHA256
+from charlm.data.perplexity import letters, unsure_between
 from charlm.files import write_atomically
 from charlm.models.checkpoint import count_parameters, load_description, load_tokenizer
 from charlm.runs.log import LOG_FILE, read_events
@@ -121,7 +122,8 @@ def introduction(name, description, parameters, evaluations):
         last = evaluations[-1]
         text += (
             f" After {last['step']:,} steps, its validation loss is {last['val_loss']:.4f} nats per"
-            " character, the mean over the last tenth of the text, which it was not trained on."
+            " character, the mean over the last tenth of the text, which it was not trained on: it"
+            f" is {unsure_between(last['val_loss'], description.model.vocab_size)}."
         )
     return text
 
@@ -167,16 +169,19 @@ def losses(events, evaluations):
     if not evaluations:
         return ""
     rows = "\n".join(
-        f"| {e['step']:,} | {e['train_loss']:.4f} | {e['val_loss']:.4f} |" for e in evaluations
+        f"| {e['step']:,} | {e['train_loss']:.4f} | {e['val_loss']:.4f}"
+        f" | {letters(e['val_loss'])} |"
+        for e in evaluations
     )
     start = next(event for event in events if event["event"] == "start")
     references = ", ".join(
-        f"{REFERENCES[name]} {loss:.4f}" for name, loss in reference_losses(start).items()
+        f"{REFERENCES[name]} {loss:.4f} ({letters(loss)})"
+        for name, loss in reference_losses(start).items()
     )
     return f"""## Loss
 
-| step | training loss | validation loss |
-|---|---|---|
+| step | training loss | validation loss | as unsure as between |
+|---|---|---|---|
 {rows}
 
 In nats per character. For comparison: {references}."""

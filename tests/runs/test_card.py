@@ -1,9 +1,12 @@
 """The model card, read by huggingface_hub as the Hub reads it."""
 
+import math
+
 import pytest
 from huggingface_hub import ModelCard
 from small_models import make_model
 
+from charlm.data.perplexity import letters, unsure_between
 from charlm.models.checkpoint import count_parameters, load_description
 from charlm.runs.card import CARD_FILE, repo_card
 from charlm.runs.log import read_events
@@ -30,7 +33,11 @@ def test_a_save_updates_the_losses(trained):
     assert result.metric_value == round(evaluations[-1]["val_loss"], 4)
     assert result.dataset_name == "small.txt"
     for e in evaluations:
-        assert f"| {e['step']} | {e['train_loss']:.4f} | {e['val_loss']:.4f} |" in text
+        row = f"| {e['step']} | {e['train_loss']:.4f} | {e['val_loss']:.4f} |"
+        assert f"{row} {letters(e['val_loss'])} |" in text
+    vocab_size = load_description(directory).model.vocab_size
+    assert f": it is {unsure_between(evaluations[-1]['val_loss'], vocab_size)}.\n" in text
+    assert f"a uniform distribution {math.log(vocab_size):.4f} ({vocab_size} letters)" in text
     assert f"{count_parameters(directory):,} parameters" in text
     assert "python train.py --resume --name small-gpt --push" in text
     assert str(directory) not in text
