@@ -17,6 +17,7 @@ from charlm.ui.launch import launch_arguments
 from charlm.ui.masthead import ANNOUNCEMENTS, masthead_html
 from charlm.ui.page import Page
 from charlm.ui.page_load import connect_page_load, connect_tabs_load
+from charlm.ui.page_parts import FULL_PAGE
 from charlm.ui.play import build_play_tab
 from charlm.ui.play_html import first_text_html, model_summary_html
 from charlm.ui.shown_text import MAX_JSON_CHARS
@@ -76,7 +77,7 @@ def build_head(page, library, default, limits):
     """Build what is above the tabs; returns the gr.HTML for what is wrong with the address."""
     page.masthead = masthead_html(library, default, limits.training == "on")
     page.first_text = first_text_html(library, default)
-    gr.HTML(page.masthead + ANNOUNCEMENTS, elem_id="masthead")
+    gr.HTML(FULL_PAGE + page.masthead + ANNOUNCEMENTS, elem_id="masthead")
     return gr.HTML(elem_id="address-notice")
 
 

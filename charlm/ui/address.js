@@ -4,7 +4,8 @@
   const FIELDS = "charlm-fields";
   const tabs = () => document.querySelectorAll('button[role="tab"]');
   const nameOf = (tab) => tab.getAttribute("aria-controls").replace("-panel", "");
-  const openTab = () => new URL(location).searchParams.get("tab") ?? "play";
+  const { embed, hide } = document.documentElement.dataset; // see page_parts.py
+  const openTab = () => embed ?? new URL(location).searchParams.get("tab") ?? "play";
 
   // Browsers refuse to change the address more than some times a second, as letter by letter.
   const INTERVAL = 500; // milliseconds between two changes
@@ -68,9 +69,31 @@
     for (const [name, value] of parts) {
       if (LINK.includes(name) && text.length < MAX_LENGTH) address.searchParams.set(name, value);
     }
+    if (link) completeLink(link);
     shownText = textIn(address);
     show(address, isBranch);
     window.charlm.textShown();
+  }
+
+  // The link below a text leads to the whole page, also from a frame, and hides the same controls.
+  function completeLink(link) {
+    const address = new URL(link.href);
+    if (hide) address.searchParams.set("hide", hide.replaceAll(" ", ","));
+    link.href = address;
+    if (embed) link.target = "_blank";
+  }
+
+  // So does the link above a tab in a frame, and shows what the frame shows.
+  for (const kind of ["pointerdown", "focusin", "click"]) {
+    document.addEventListener(kind, ({ target }) => {
+      const link = target.closest?.(".full-page a");
+      if (!link) return;
+      const address = current();
+      address.searchParams.delete("embed");
+      address.searchParams.delete("tab");
+      if (embed !== "play") address.searchParams.set("tab", embed);
+      link.href = address;
+    });
   }
 
   // Request the text of an address. While the request waits for the one before, whose text may

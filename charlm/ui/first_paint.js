@@ -19,12 +19,15 @@
     inside: ["#inside-shown section, #inside-shown .notice"],
     guess: ["#guess-game"],
   };
-  const parts = PARTS[asked.get("tab")] ?? PARTS.play;
+  const parts = PARTS[root.dataset.embed ?? asked.get("tab")] ?? PARTS.play;
   const FAILED = "gradio-app .error"; // Gradio says why
   const SECONDS = 20; // after which the page is shown as it is
   const showPage = () => document.getElementById("first-frame")?.remove();
   new MutationObserver((_, observer) => {
-    const isComplete = parts.every((part) => document.querySelector(part)?.offsetParent);
+    const isComplete = parts.every((part) => {
+      const element = document.querySelector(part);
+      return element && (element.offsetParent || getComputedStyle(element).display === "none");
+    });
     if (!isComplete && !document.querySelector(FAILED)) return;
     observer.disconnect();
     showPage();

@@ -116,7 +116,7 @@
         link.textContent = "link copied";
         setTimeout(() => (link.textContent = "link to this"), 2000);
       },
-      () => (location.href = link.href),
+      () => open(link.href, link.target || "_self"),
     );
   });
 
@@ -219,7 +219,9 @@
 
   // The secret by which the server recognises the browser that started a run.
   function owner() {
-    const key = "charlm-owner";
+    // A page that frames this one could lead clicks to its buttons: runs that were started on the
+    // page itself cannot be acted on in a frame. Browsers keep the frames of other sites apart, too.
+    const key = window.top === window ? "charlm-owner" : "charlm-owner-in-a-frame";
     let secret = null;
     try {
       secret = localStorage.getItem(key);

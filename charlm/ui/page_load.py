@@ -18,14 +18,15 @@ from charlm.serving.parameters import (
     page_parameters,
 )
 from charlm.ui.events import QUIET, SLOW, until_done
+from charlm.ui.first_paint import TABS
 from charlm.ui.inside_html import PANELS
 from charlm.ui.link import SETTINGS, link_from_query
 from charlm.ui.page import OneOf
+from charlm.ui.page_parts import checked_query, part_parameters
 from charlm.ui.play_html import fetching, model_summary_html, notices_html
 from charlm.ui.shown_text import MAX_TEXT_CHARS, link_request
 from charlm.ui.snapshots import MAX_PROMPT as MAX_SNAPSHOT_PROMPT
 
-TABS = ("play", "watch", "inside", "guess")
 MAX_FIELDS_CHARS = 100_000  # of JSON: a prompt, each character escaped, and settings
 FIELDS_JS = "(...values) => window.charlm.savedFields()"
 SAVE_JS = "(...values) => window.charlm.saveFields(values)"
@@ -40,7 +41,8 @@ def connect_tabs_load(page, tabs, monitor, run, inside):
     def open_tab(request: gr.Request):
         values, _ = tabs_query(request.query_params, monitor.statuses())
         fields = (values.get(name) for name in ("run", "panel", "text"))
-        tab = gr.Tabs(selected=values["tab"]) if "tab" in values else gr.skip()
+        chosen = values.get("embed") or values.get("tab")
+        tab = gr.Tabs(selected=chosen) if chosen else gr.skip()
         return tab, *(gr.skip() if value is None else gr.update(value=value) for value in fields)
 
     page.load(open_tab, None, [tabs, run, inside.panel_choice, inside.typed], **QUIET)
@@ -154,16 +156,11 @@ def tabs_query(query, runs):
 
     `runs`: names. `problems`: sentences on values that are not allowed, which are left out.
     """
-    checks = {"tab": OneOf(TABS), "run": Text("", MAX_NAME_CHARS)}
+    checks = {"tab": OneOf(tuple(TABS)), "run": Text("", MAX_NAME_CHARS)}
     checks |= {"panel": OneOf(tuple(PANELS)), "text": Text("", MAX_TEXT_CHARS)}
     checks |= {"step": Integer(0, 0, MAX_INT), "snapshot_prompt": Text("", MAX_SNAPSHOT_PROMPT)}
     checks |= {"snapshot_seed": Integer(0, 0, MAX_INT)}
-    values, problems = {}, []
-    for name, check in checks.items():
-        try:
-            values |= {name: check.check(name, query[name])} if name in query else {}
-        except CharlmError as error:
-            problems.append(f"In this address, {error}.")
+    values, problems = checked_query(query, checks | part_parameters(TABS))
     if values.get("run") not in (None, *runs):
         run = values.pop("run")
         problems.append(f"In this address, run is {quote(run)}; there is no such run here.")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from charlm.serving.limits import Limits
+from charlm.ui.first_paint import TABS
 from charlm.ui.page_load import tabs_query, typed_fields
 
 FIELDS = ["To be", 300, 0.5, 3, 0.0, 0.0, -1, "gpt"]
@@ -29,7 +30,10 @@ def test_other_fields_are_not(text):
         ({}, []),
         ({"tab": "watch", "run": "fast"}, []),
         ({"tab": "inside", "panel": "lens", "text": "KING"}, []),
-        ({"tab": "xyz"}, ["tab is 'xyz'; it must be one of play, watch, inside, guess"]),
+        ({"embed": "watch", "tab": "play"}, []),
+        ({"tab": "xyz"}, [f"tab is 'xyz'; it must be one of {', '.join(TABS)}"]),
+        ({"embed": ""}, [f"embed is ''; it must be one of {', '.join(TABS)}"]),
+        ({"hide": "hub,xyz"}, ["hide is 'xyz'; it must be one of settings, train, hub"]),
         ({"run": ""}, ["run is ''; there is no such run here"]),
         ({"panel": ""}, ["panel is ''; it must be one of context, heads, lens, parts, change"]),
         ({"text": "a" * 20_001}, ["text has 20,001 characters; at most 20,000 are taken here"]),
