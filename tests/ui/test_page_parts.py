@@ -6,6 +6,7 @@ import threading
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browser import MAX_LAYOUT_SHIFT, RECORD_LAYOUT_SHIFTS, layout_shift
 from playwright.sync_api import expect
 
@@ -156,6 +157,8 @@ def test_the_first_paint_is_that_of_one_tab(browser, app, query, options):
             expect(page.locator(part).first).to_be_hidden()
         page.evaluate("document.fonts.ready")
         places.append(page.evaluate(PLACES, root))
+    found = Axe().run(page).response["violations"]
+    assert [v["help"] for v in found if v["impact"] in ("serious", "critical")] == []
     if options is PHONE:  # the text is below the controls; a run's head has different heights
         places = [place[:1] for place in places]
     assert places[0] == places[1]
