@@ -72,8 +72,8 @@ class Trainer:
     def events(self):
         """Train, yielding events in order.
 
-        Store `state()` after a Save, and `eval_model` after a Snapshot, before the next event. A
-        loss that is not finite ends the run as failed; weights that are not are not saved.
+        Store `state()` after a Save, and `eval_model` after a Snapshot, before the next event.
+        Losses and weights that are not finite end the run as failed, unsaved.
         """
         self._compile()
         yield self._start_event()
@@ -95,21 +95,20 @@ class Trainer:
                 yield from self._stop(saved=due)
                 return
             # after the save, since a resumed run returns to it and repeats what came after
-            if self.step in self.snapshot_steps and self.world.rank == 0:
-                yield (event := self._snapshot_event())
-                if event.event == "end":
-                    return
+            due = self.step in self.snapshot_steps and self.world.rank == 0
+            if due and (yield from self._snapshot()):
+                return
             if self.step == self.config.steps:
                 yield self._event(End, reason="finished")
                 return
-            step_start = time.monotonic()
+            began = time.monotonic()
             loss, lr = self._train_step()
             if not math.isfinite(loss):
                 yield self._divergence_event()
                 return
             if self.step % self.config.log_interval == 0:
-                speed = self._chars_per_step / (time.monotonic() - step_start)
-                yield self._event(Step, loss=loss, lr=lr, chars_per_second=round(speed, 1))
+                speed = round(self._chars_per_step / (time.monotonic() - began), 1)
+                yield self._event(Step, loss=loss, lr=lr, chars_per_second=speed)
 
     def stop(self, reason=""):
         """Request that the run save and end after this step; safe in a signal handler."""
@@ -155,14 +154,14 @@ class Trainer:
                 shown = time.monotonic()
                 yield self._event(Evaluating, done=done, total=total)
 
-    def _snapshot_event(self):
-        """Return the Snapshot of this step, with `eval_model` updated; or the End of a failure."""
+    def _snapshot(self):
+        """Yield the Snapshot of this step, with `eval_model` updated; return whether it failed."""
         model = self._update_eval_model()
         with autocast(self.precision, self.device):
             loss = mean_loss(estimate_val(model, self.val_ids, self.config))
-        if not math.isfinite(loss):
-            return self._divergence_event()
-        return self._event(Snapshot, val_estimate=loss)
+        failed = not math.isfinite(loss)
+        yield self._divergence_event() if failed else self._event(Snapshot, val_estimate=loss)
+        return failed
 
     def _train_step(self):
         """Take an optimizer step; return the loss of its batch and the learning rate."""

@@ -3,7 +3,7 @@
 import json
 from html import escape
 
-from charlm.ui.figures import unsure_between
+from charlm.data.perplexity import unsure_between
 from charlm.ui.text_html import text_html
 
 MAX_STEPS = 100  # of a run, that the slider offers
