@@ -125,7 +125,8 @@ def test_the_details_of_a_run_are_shown_and_its_model_writes(page, watch_app):
     started = int(re.search(r'"started": (\d+)', log.read_text())[1])
     here = "t => new Date(1000 * t).toLocaleTimeString('en-GB', {timeStyle: 'short'})"
     time_here = page.evaluate(here, started)
-    assert re.fullmatch(rf"\d+ \w+, {time_here} · small.txt · 7,952 parameters", second)
+    details = rf"\d+ \w+, {time_here} · small.txt · 7,952 parameters · as unsure as between .+"
+    assert re.fullmatch(details, second)
     order = page.get_by_role("radiogroup", name="Order of the training runs")
     order.locator("label").filter(has_text="Lowest loss first").click()
     page.get_by_role("tab", name="Play").click()
