@@ -47,11 +47,12 @@
     pending = null;
     if (fields) saveFields(fields);
     [...tabs()].find((tab) => nameOf(tab) === openTab())?.click();
+    window.charlm.chooseMode(new URL(location).searchParams.has("compare"));
     if (textIn(new URL(location)) !== shownText) reopen(new URL(location));
   });
 
   const LINK = ["prompt", "model", "revision", "written", "max_new_chars", "temperature"];
-  LINK.push("top_k", "top_p", "min_p", "seed");
+  LINK.push("top_k", "top_p", "min_p", "seed", "compare");
 
   const MAX_LENGTH = 4000; // of what describes a text, which an address spells longer
   const textIn = (address) => JSON.stringify(LINK.map((name) => address.searchParams.get(name)));
@@ -62,6 +63,7 @@
   // of the history, so Back undoes it.
   function showText(isBranch) {
     const address = current();
+    if (window.charlm.isComparing()) return;
     LINK.forEach((name) => address.searchParams.delete(name));
     const link = document.getElementById("link");
     const text = document.querySelector("#text .generating")?.dataset.shown ?? "{}";
@@ -119,6 +121,15 @@
     reopen(address);
   }
 
+  // Shows the texts of a comparison in the address, which a query describes.
+  function showQuery(query) {
+    const address = current();
+    LINK.forEach((name) => address.searchParams.delete(name));
+    new URLSearchParams(query).forEach((value, name) => address.searchParams.set(name, value));
+    shownText = textIn(address);
+    show(address);
+  }
+
   // Shows values in the address, by their names; empty ones are left out.
   function showInAddress(values) {
     const address = current();
@@ -162,6 +173,7 @@
     showInAddress,
     textQuery,
     openText,
+    showQuery,
     reopenedQuery: () => reopened,
     showRun,
     saveFields,

@@ -40,7 +40,8 @@
   }
 
   // Whether the page was opened by a link to a text, which has not been written yet.
-  let isLinkPending = new URL(location).searchParams.has("prompt");
+  const { searchParams } = new URL(location);
+  let isLinkPending = searchParams.has("prompt") && !searchParams.has("compare");
 
   // The text to look inside; null while Play is writing.
   function nextText() {

@@ -8,7 +8,7 @@
   let selected = null; // a letter of the text
   let char = ""; // to go on with instead of the selected letter
   const query = new URL(location).searchParams;
-  const isOfThisText = query.has("prompt") && !query.has("text");
+  const isOfThisText = query.has("prompt") && !query.has("text") && !query.has("compare");
   let asked = isOfThisText ? query.get("at") : null; // the index to select in the first text
 
   function select(letter) {

@@ -53,7 +53,7 @@ def link_from_query(params, default_model, limits):
     A parameter that is left out, invalid or beyond the Limits gets the value of a fresh page.
     `problems` has a sentence for each of the latter two kinds.
     """
-    if not {"prompt", "model", "written", *SETTINGS} & params.keys():
+    if not {"prompt", "model", "written", "compare", *SETTINGS} & params.keys():
         return None, []
     checks = {"prompt": Text(FIRST_PROMPT, MAX_PROMPT_CHARS), "model": Text("", MAX_NAME_CHARS)}
     values, problems = {}, []

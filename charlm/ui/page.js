@@ -56,12 +56,13 @@
   // When a generation begins or ends, Generate and Stop take each other's place: the focus stays
   // there, and screen readers hear of it, but of no single letter.
   const BUTTONS = ["generate", "stop-generating"];
+  const GENERATING = "#text .generating, #compared .generating";
   let focused = null; // the id of the element that had the focus last
   let generating = false;
   document.addEventListener("focusin", (event) => (focused = event.target.id));
   new MutationObserver(() => {
     const text = find("text");
-    const now = Boolean(text?.querySelector(".generating"));
+    const now = Boolean(document.querySelector(GENERATING));
     if (!text || now === generating) return;
     generating = now;
     const active = document.activeElement;
@@ -69,6 +70,9 @@
     if (atButtons && BUTTONS.includes(focused)) find(now ? BUTTONS[1] : BUTTONS[0]).focus();
     // hidden meanwhile
     if (!now && active === document.body && focused === "continue") find("continue").focus();
+    if (window.charlm.isComparing()) {
+      return announce(now ? "the models are writing" : "done: the texts can be compared");
+    }
     if (now) window.charlm.showText(window.charlm.deselect());
     const model = document.querySelector("#model input:checked")?.value ?? "the model";
     const done = find("status")?.textContent.match(/[\d,]+ characters/)?.[0];
@@ -91,10 +95,13 @@
     if (button.id === "copy") copyText(button);
     // responds at once, even if the server no longer answers
     if (button.id === "stop-generating") {
-      find("text").querySelector(".generating")?.classList.remove("generating");
+      const texts = document.querySelectorAll(GENERATING);
+      texts.forEach((text) => text.classList.remove("generating"));
     }
     // on a phone, what a control changes is out of view
-    if (button.id === "generate" || button.closest("#examples")) showOnPhone("output");
+    if (button.id === "generate" || button.closest("#examples")) {
+      showOnPhone(window.charlm.isComparing() ? "comparison" : "output");
+    }
     if (button.id === "train") showOnPhone("run-head");
   });
   document.addEventListener("change", (event) => {
@@ -108,7 +115,7 @@
 
   // A link to a generation is copied when clicked; without a clipboard it opens like any other.
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("#link");
+    const link = event.target.closest("#link, #compared-summary .link");
     if (!link || !navigator.clipboard || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     navigator.clipboard.writeText(link.href).then(
@@ -136,6 +143,9 @@
 
   function request(action) {
     if (action === "inspect") return window.charlm.inspection();
+    const isText = ["generate", "compare"].includes(action);
+    if (isText && window.charlm.isComparing()) return window.charlm.comparison(action);
+    if (action === "compare_look") return window.charlm.comparedLetter();
     if (action !== "look") typed = find("prompt").querySelector("textarea").value;
     const parts = requestOf(action);
     window.charlm.textRequested(parts);
@@ -167,6 +177,7 @@
   );
 
   function textEnded() {
+    if (window.charlm.isComparing()) return window.charlm.comparisonEnded();
     window.charlm.showText(window.charlm.deselect());
     window.charlm.repaint();
     window.charlm.compareAgain();

@@ -17,6 +17,7 @@ from charlm.serving.parameters import (
     Text,
     page_parameters,
 )
+from charlm.ui.compare_request import COMPARE, comparison_in
 from charlm.ui.events import QUIET, SLOW, until_done
 from charlm.ui.first_paint import TABS
 from charlm.ui.inside_html import PANELS
@@ -62,6 +63,7 @@ def connect_page_load(page, library, default, controls, requests, monitor, addre
         "model": controls.model,
         "summary": controls.model_summary,
         **dict(zip(("prompt", *SETTINGS), fields, strict=False)),
+        "mode": controls.mode,
         "request": requests.request,
         "has_link": has_link,
     }
@@ -87,9 +89,12 @@ async def page_updates(library, client, query, typed, default, problems):
     pools = library.pools
     current = await pools.loading.run(client, library.default)
     link, others = link_from_query(query, current, library.limits)
-    problems = [*problems, *others]
+    comparison, more = comparison_in(query, current, library.limits)
+    problems = list(dict.fromkeys([*problems, *others, *more]))
     *values, model = typed_fields(typed, library.limits) or [None]
     model = model if library.has(model) else None
+    if comparison and library.has(comparison.link.model):
+        model = comparison.link.model
     values = values or (link and [link.prompt, *link.settings]) or ()
     updates = dict(zip(("prompt", *SETTINGS), values, strict=False)) | {"has_link": False}
 
@@ -105,8 +110,10 @@ async def page_updates(library, client, query, typed, default, problems):
 
     first = model or current
     updates |= await choose(first, **({"value": first} if first != default else {}))
+    if comparison:
+        updates |= {"mode": COMPARE, "request": comparison.json(), "has_link": True}
     yield await with_notices()
-    if not link:
+    if comparison or not link:
         return
     try:
         async for name, notice in linked_model(library, client, link):

@@ -7,6 +7,7 @@ import gradio as gr
 from charlm.config import SampleConfig, notes_of
 from charlm.serving.copied import TrainingTexts
 from charlm.serving.parameters import page_parameters
+from charlm.ui.compare import build_comparison, build_mode
 from charlm.ui.copied_events import add_copied_endpoint, connect_copied
 from charlm.ui.link import FIRST_PROMPT
 from charlm.ui.play_events import connect_play_events
@@ -27,6 +28,7 @@ BRANCHES = '<nav aria-label="Branches of this text" hidden></nav>'  # branches.j
 class PlayControls:
     """The components that a visitor sets or presses, and the notices beside them."""
 
+    mode: gr.Radio
     hub_notice: gr.HTML
     model: gr.Radio
     model_summary: gr.HTML
@@ -63,7 +65,9 @@ def build_play_tab(library, default, readers, jobs):
                 controls.copied.render()
                 gr.Button("Copy", size="sm", elem_id="copy", elem_classes="pill")
             gr.HTML(BRANCHES, elem_id="branches")
-    requests = connect_play_events(library, controls, text, status, chances, readers)
+        compared = build_comparison()
+    outputs = text, status, chances, compared
+    requests = connect_play_events(library, controls, *outputs, readers)
     texts = TrainingTexts(library, jobs)
     connect_copied(library, texts, controls, requests)
     add_copied_endpoint(library, texts, default)
@@ -73,6 +77,7 @@ def build_play_tab(library, default, readers, jobs):
 def build_controls(library, default):
     """Build the controls, in the order in which a visitor decides on them."""
     return PlayControls(
+        mode=build_mode(),
         hub_notice=gr.HTML(elem_id="hub-notice"),
         model=gr.Radio(library.names(default), value=default, label="Model", elem_id="model"),
         model_summary=gr.HTML(model_summary_html(library, default), elem_id="model-summary"),

@@ -10,6 +10,8 @@ import gradio as gr
 from charlm.errors import CharlmError
 from charlm.serving.clients import client_of
 from charlm.serving.generate import generate
+from charlm.ui.compare_events import comparison_updates, connect_compare_events
+from charlm.ui.compare_request import requested_comparison
 from charlm.ui.events import FAST, GENERATE_EVENT, QUIET, SLOW, until_done, visitor_error
 from charlm.ui.letter_events import connect_letters, connect_surprise
 from charlm.ui.play_html import (
@@ -24,12 +26,16 @@ from charlm.ui.shown_text import ADDRESS, BRANCH, CONTINUE, MAX_JSON_CHARS, TEXT
 from charlm.ui.text_requests import ENDED_JS, InFlight, Requests, requested_text
 
 
-def connect_play_events(library, controls, text, status, chances, readers):
-    """Connect the events of the tab; returns Requests, by which other events request a text."""
+def connect_play_events(library, controls, text, status, chances, compared, readers):
+    """Connect the events of the tab; returns Requests, by which other events request a text.
+
+    `compared`: the CompareView.
+    """
     request = gr.Textbox(visible="hidden", max_length=MAX_JSON_CHARS)
     requests = Requests(gr.Number(0, visible="hidden", precision=0), request, InFlight())
     outputs = [text, status, controls.notice, chances]
-    connect_generation(library, controls, requests, outputs, readers)
+    connect_generation(library, controls, requests, outputs, compared, readers)
+    connect_compare_events(library, compared, requests)
     gr.on([controls.generate.click, controls.prompt.submit], **requests.event())
     connect_letters(library, controls, requests, outputs)
     for action, name in ((BRANCH, "branch"), (ADDRESS, "reopen")):  # the browser clicks them
@@ -54,25 +60,33 @@ def connect_play_events(library, controls, text, status, chances, readers):
     return requests
 
 
-def connect_generation(library, controls, requests, outputs, readers):
+def connect_generation(library, controls, requests, outputs, compared, readers):
     """Connect the event that generates, triggered by a change of `requests.count`."""
     in_flight = requests.in_flight
+    kept, kept_comparison = ([gr.skip()] * len(some) for some in (outputs, compared.outputs))
 
     async def stream_updates(request: gr.Request, *inputs):
         session, progress = request.session_hash, None
         stop = in_flight.begin(session)
         try:
             client, model = client_of(request), inputs[1]
+            if wanted := requested_comparison(inputs, library.limits):
+                place = library, client, wanted, stop.is_set, readers, session
+                async with aclosing(comparison_updates(*place)) as updates:
+                    async for update in updates:
+                        yield [*kept, *update]
+                return
             if not library.is_loaded(model):
-                yield [gr.skip(), loading_html(model), "", gr.skip()]
+                yield [gr.skip(), loading_html(model), "", gr.skip(), *kept_comparison]
             link, text_request = await requested_text(library, client, TEXT_ACTIONS, *inputs)
             updates = generate(library, text_request, client, stop.is_set)
             async with aclosing(updates):
                 async for progress in read_updates(updates, readers, session):
-                    yield progress_html(progress, link)
+                    yield [*progress_html(progress, link), *kept_comparison]
         except CharlmError as error:
             if progress:  # keep the text generated so far
-                yield progress_html(replace(progress, done=True, stopped=True), link)
+                ended = progress_html(replace(progress, done=True, stopped=True), link)
+                yield [*ended, *kept_comparison]
             if not stop.is_set():
                 raise visitor_error(error) from None
         finally:
@@ -81,7 +95,7 @@ def connect_generation(library, controls, requests, outputs, readers):
     generation = requests.count.change(
         stream_updates,
         [controls.prompt, controls.model, *controls.settings, requests.request],
-        outputs,
+        [*outputs, *compared.outputs],
         concurrency_limit=None,
         trigger_mode="always_last",
         api_name=GENERATE_EVENT,

@@ -8,8 +8,8 @@ from charlm.ui.static_files import font_address
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "text_letters.js", "letters.js", "address.js", "branches.js", "inside.js")
-SCRIPTS += ("snapshots.js", "copied.js")
-STYLES = ("theme.css", "inside.css", "snapshots.css", "copied.css")
+SCRIPTS += ("snapshots.js", "copied.js", "compare.js")
+STYLES = ("theme.css", "inside.css", "snapshots.css", "copied.css", "compare.css")
 SERIF = ("EB Garamond", "Iowan Old Style", "Palatino", "Georgia", "serif")
 TEXT = ("#2a1c10", "#efdfc1")  # (light, dark), like all pairs below
 BACKGROUND = ("#f5ecd7", "#15100c")
