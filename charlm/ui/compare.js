@@ -19,6 +19,7 @@
   let shared = null; // the prompt and the settings for them; null: those of the fields
   let isMoving = false; // whether the mode follows the address
   let index = null; // of the letter that is selected
+  let isTapped = false; // whether by mouse or finger, and the chances have not arrived
   let asked = address.has("compare") ? address.get("at") : null; // the index to select first
 
   function chooseMode(compare) {
@@ -54,11 +55,16 @@
     return JSON.stringify(request);
   }
 
-  // The comparison begins with the text that Play shows, if a model has just written it.
+  // The comparison begins with the text that Play shows, if a model has written it here.
   function open() {
-    if (state) return window.charlm.showQuery(state.query);
-    const shown = document.querySelector("#text [data-shown]:not(.generating)");
-    compare([], shown ? JSON.parse(shown.dataset.shown) : null);
+    const article = document.querySelector("#text [data-shown]:not(.generating)");
+    const shown = article ? JSON.parse(article.dataset.shown) : null;
+    const isSame = ([name, value]) => !shown || shown[name] === value;
+    const isItsOwn = ({ model, off }) => !shown || (model === shown.model && !off);
+    if (!state?.writers.some(isItsOwn)) return compare([], shown);
+    if (!Object.entries(state.shared).every(isSame)) return compare(state.writers, shown);
+    window.charlm.showQuery(state.query);
+    window.charlm.showInAddress({ at: String(index ?? "") });
   }
 
   document.addEventListener("change", ({ target }) => {
@@ -84,7 +90,9 @@
     const article = event.target.closest("#compared article");
     if (!article || !getSelection().isCollapsed) return;
     const letter = letterAt(article, event.clientX, event.clientY);
-    if (letter) select(indexOf(article, letter));
+    if (!letter) return;
+    isTapped = true;
+    select(indexOf(article, letter));
   });
 
   document.addEventListener("keydown", (event) => {
@@ -149,6 +157,11 @@
   });
   new MutationObserver(() => {
     const now = document.querySelector("#compared-summary [data-compared]")?.dataset.compared;
+    if (isTapped && find("compared-chances")?.querySelector(`[data-index="${index}"]`)) {
+      isTapped = false;
+      const isNarrow = matchMedia("(max-width: 768px)").matches;
+      if (isNarrow) find("compared-chances").scrollIntoView(); // the texts fill the screen
+    }
     if (!now || now === described) return;
     described = now;
     state = JSON.parse(now);
@@ -163,7 +176,7 @@
     subtree: true,
     childList: true,
     attributes: true,
-    attributeFilter: ["data-compared"],
+    attributeFilter: ["data-compared", "data-index"],
   });
 
   const mode = { isComparing, chooseMode, comparison, comparedLetter, comparisonEnded };

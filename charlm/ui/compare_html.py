@@ -19,7 +19,7 @@ def writer_name(writer):
     return f"{name} without {part_name(writer.off).removesuffix(': all')}" if writer.off else name
 
 
-def written_html(written, mark, is_stopped=False):
+def written_html(written, mark):
     """Return the column of a Written; `mark`: the index of the letter that is marked, or None."""
     name, progress = escape(writer_name(written.writer)), written.progress
     html = f"<h3>{name}</h3>{notices_html([sentence(written.notice)])}"
@@ -27,14 +27,14 @@ def written_html(written, mark, is_stopped=False):
         html += dropped_notice_html(progress)
         if progress.queue_position:
             html += status_line(f"waits: number {progress.queue_position:,} in the queue")
-        is_writing = not (written.ended or is_stopped)
-        text = text_html(progress.text, progress.prompt_length, is_writing, mark=mark)
+        text = text_html(progress.text, progress.prompt_length, not written.ended, mark=mark)
         html += text.replace("<article ", f"<article {ARTICLE.format(name=name)} ", 1)
     elif not written.ended:
         html += status_line("loading …") + '<article class="play-text generating"><p>'
     if not written.ended:
         return html
-    return f"{html}</article>{notices_html([sentence(written.error)])}{ended_html(progress)}"
+    html += "</article>" if progress else ""
+    return f"{html}{notices_html([sentence(written.error)])}{ended_html(progress)}"
 
 
 def sentence(message):
@@ -100,7 +100,7 @@ def bits_html(texts, bits):
     )
     return (
         f"<p>{escape(most_surprised(names, bits))}</p>"
-        '<div class="bits" tabindex="0" aria-label="Bits per letter"><table>'
+        '<div class="bits" tabindex="0" role="region" aria-label="Bits per letter"><table>'
         "<caption>Bits per letter: how much a text surprises its reader</caption>"
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"<p class=status>{NOTE}</p>{unknown_html(names, bits)}"
