@@ -169,12 +169,12 @@ async def compared_chances(library, client, writers, config, texts, index):
     at_a_time = asyncio.Semaphore(library.limits.max_per_visitor)
 
     async def look(writer, text, prompt_length):
-        if index > len(text):
-            return Chances(writer, error="its text has no such letter")
         place = text, prompt_length, index, writer.model, config
         try:
             loading = library.pools.loading
             inspected = await loading.run(client, inspected_text, library, *place)
+            if inspected.index < index:
+                return Chances(writer, error="its text has no such letter")
             off = parse_parts(inspected.network, writer.off)
             inspected = replace(inspected, off=off)
             async with at_a_time:
