@@ -19,8 +19,8 @@
     inside: ["#inside-shown section, #inside-shown .notice"],
     guess: ["#guess-game"],
   };
-  const play = asked.has("compare") ? ["#compared h3, gradio-app .notice"] : PARTS.play;
-  const parts = PARTS[root.dataset.embed ?? asked.get("tab")] ?? play;
+  if (asked.has("compare")) PARTS.play = ["#compared h3, gradio-app .notice"];
+  const parts = PARTS[root.dataset.embed ?? asked.get("tab")] ?? PARTS.play;
   const FAILED = "gradio-app .error"; // Gradio says why
   const SECONDS = 20; // after which the page is shown as it is
   const showPage = () => document.getElementById("first-frame")?.remove();
