@@ -47,9 +47,12 @@ async def comparison_updates(library, client, wanted, stop_requested, readers, s
 
     `wanted`: the ComparisonRequest. `readers`, `session`: see `read_updates`.
     """
+    pool = library.pools.loading
     if not wanted.writers:
-        wanted = wanted.with_writers(default_writers(library, wanted.link.model))
-    form, others = writers_html(library, wanted.writers), [""] * (MAX_WRITERS - len(wanted.writers))
+        writers = await pool.run(client, default_writers, library, wanted.link.model)
+        wanted = wanted.with_writers(writers)
+    form = await pool.run(client, writers_html, library, wanted.writers)
+    others = [""] * (MAX_WRITERS - len(wanted.writers))
     chances = ""  # of a letter of the texts before
     config, find = sample_config(*wanted.link.settings), partial(find_writer, library, client)
     place = wanted.writers, wanted.link.prompt, config, client, find, stop_requested

@@ -3,6 +3,7 @@
 import json
 from html import escape
 
+from charlm.models.snapshots import split_step
 from charlm.ui.chances_html import chances_html
 from charlm.ui.inside_html import letter, part_name
 from charlm.ui.play_html import dropped_notice_html, notices_html, status_line
@@ -14,8 +15,8 @@ NOTE = "The table counts the letters after the prompt, as each model reads them 
 
 def writer_name(writer):
     """Return what a Writer is called in a sentence: "gpt at step 500 without block 3: mlp"."""
-    model, _, step = writer.model.partition("#")
-    name = f"{model} at step {int(step):,}" if step.isdecimal() else writer.model
+    model, step = split_step(writer.model)
+    name = model if step is None else f"{model} at step {step:,}"
     return f"{name} without {part_name(writer.off).removesuffix(': all')}" if writer.off else name
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from charlm.errors import CharlmError
 from charlm.models import checkpoint
 from charlm.models.parts import parts_of
+from charlm.models.snapshots import split_step
 from charlm.serving.comparison import Writer
 from charlm.serving.library import BUNDLED
 from charlm.ui.inside_html import part_name
@@ -38,24 +39,35 @@ def writers_html(library, writers):
 
 def presets(library, model):
     """Return (label, writers) of comparisons, some of them with the first model."""
-    found, names = [], library.names()
+    found, names, own = [], library.names(), split_step(model)[0]
     bundled = [name for name in reversed(BUNDLED) if name in names]
     if len(bundled) > 1:
         found.append((", ".join(bundled), [{"model": name} for name in bundled]))
-    for block in list(whole_blocks(library, model))[:1]:
-        label = f"{model}, whole and without block {block}"
-        found.append((label, [{"model": model}, {"model": model, "off": block}]))
+    for block in whole_blocks(library, own)[:1]:
+        label = f"{own}, whole and without block {block}"
+        found.append((label, [{"model": own}, {"model": own, "off": block}]))
+    if run := next((run for run in [own, *names] if len(steps_of(library, run)) > 1), None):
+        steps = steps_of(library, run)
+        steps = dict.fromkeys((steps[0], steps[len(steps) // 2], steps[-1]))
+        label = f"{run} at steps {', '.join(f'{step:,}' for step in steps)}"
+        found.append((label, [{"model": f"{run}#{step}"} for step in steps]))
     return found
 
 
 def writer_html(library, number, writer):
     """Return the choices for one writer; the third may be nobody."""
     ordinal, names = ORDINALS[number], library.names()
-    names += [writer.model] if writer.model and writer.model not in names else []
+    run, step = split_step(writer.model)
+    names += [run] if run and run not in names else []
     models = [(name, name) for name in names]
     if number == len(ORDINALS) - 1:
         models = [("", "no third writer"), *models]
-    html = select_html(number, "model", f"{ordinal} writer", writer.model, options_html(models))
+    html = select_html(number, "model", f"{ordinal} writer", run, options_html(models))
+    if steps := steps_of(library, run):
+        options = [("", "as it is now"), *((str(step), f"at step {step:,}") for step in steps)]
+        value = "" if step is None else str(step)
+        label = f"{ordinal} writer: step"
+        html += select_html(number, "step", label, value, options_html(options))
     if parts := parts_in(library, writer.model):
         options = options_html([("", "nothing switched off")]) + part_options_html(parts)
         html += select_html(number, "off", f"{ordinal} writer: without", writer.off, options)
@@ -87,6 +99,14 @@ def part_options_html(parts):
     )
 
 
+def steps_of(library, run):
+    """Return the steps of a run's snapshots; none for an unknown run."""
+    try:
+        return library.snapshots(run)
+    except CharlmError:  # its column says why
+        return ()
+
+
 def whole_blocks(library, model):
     """Return the blocks of a model, as parts that can be off."""
     return [part for part in parts_in(library, model) if "." not in part]
@@ -95,7 +115,7 @@ def whole_blocks(library, model):
 def parts_in(library, model):
     """Return the parts of a model, without loading it; none if it has none or is unknown."""
     try:
-        description = checkpoint.load_description(library.path(model.partition("#")[0]))
+        description = checkpoint.load_description(library.path(model))
     except CharlmError:  # its column says why
         return []
     return parts_of(SimpleNamespace(kind=description.kind, config=description.model))

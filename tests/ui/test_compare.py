@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+import torch
 from axe_playwright_python.sync_playwright import Axe
 from browser import visitor
 from hostile import HostileClient
@@ -12,6 +13,8 @@ from programs import App
 from small_models import describe, make_model
 
 from charlm.data.tokenizer import CharTokenizer
+from charlm.models import checkpoint
+from charlm.models.snapshots import save_snapshot
 from charlm.runs.directory import create_run_directory
 from charlm.ui.chances_html import percent
 
@@ -55,10 +58,16 @@ NAMELESS = re.compile(r"- (?:button|textbox|combobox|radio|link|article)(?= \[|:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory, trained, tokenizer):
-    """An app with a GPT, a bigram model, and one of another alphabet."""
+    """An app with a GPT that has snapshots, a bigram model, and one of another alphabet."""
     folder = tmp_path_factory.mktemp("compare")
     models = folder / "models"
-    shutil.copytree(trained / "small-gpt", models / "small-gpt")
+    directory = shutil.copytree(trained / "small-gpt", models / "small-gpt")
+    network, _ = checkpoint.load(directory)
+    for step in (30, 15, 0):
+        save_snapshot(directory, network, step)
+        with torch.no_grad():
+            for p in network.parameters():
+                p.mul_(0.5)
     foreign = CharTokenizer.fit("KINGthe é\n:")
     for name, kind, known in (("pairs", "bigram", tokenizer), ("foreign", "today", foreign)):
         network = make_model(kind, known.vocab_size)
@@ -211,7 +220,18 @@ def test_a_text_is_compared_and_writers_are_chosen(browser, app, client):
         choose(page, 0, "off", "0")
         wait_for_headings(page, "small-gpt without block 0", "pairs")
         expect(page).to_have_url(re.compile("compare=%7E0%2Cpairs$"))
-        page.locator("#writers .presets button").last.click()
+        presets = page.locator("#writers .presets button")
+        presets.filter(has_text="small-gpt at steps 0, 15, 30").click()
+        expect(page.locator("#compared h3").last).to_have_text("small-gpt at step 30")
+        wait_for_comparison(page)
+        untrained = generated(client, "small-gpt#0", "")
+        assert page.evaluate(TEXTS)[::2] == [untrained, generated(client, "small-gpt#30", "")]
+        expect(page.locator("#writer-0-step")).to_have_value("0")
+        choose(page, 2, "model", "")
+        choose(page, 1, "step", "")
+        wait_for_headings(page, "small-gpt at step 0", "small-gpt")
+        expect(page).to_have_url(re.compile("&model=small-gpt%230&.*&compare=small-gpt$"))
+        presets.filter(has_text="small-gpt, whole and without block 0").click()
         wait_for_headings(page, "small-gpt", "small-gpt without block 0")
 
         page.locator("#prompt textarea").fill("Queen")
