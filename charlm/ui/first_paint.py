@@ -39,7 +39,7 @@ def head_html(theme_hash):
         (HERE / name).read_text(encoding="utf-8")
         for name in ("first_paint.css", "page_parts.css", "first_paint.js")
     )
-    style = f"<style>{style_sheet()}{frame}{parts}</style>"
+    style = f"<style>{style_sheet(['theme.css'])}{frame}{parts}</style>"
     return f"{theme}{preload_html('italic')}{style}<script>{script}</script>"
 
 

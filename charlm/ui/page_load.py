@@ -88,15 +88,12 @@ async def page_updates(library, client, query, typed, default, problems):
     """
     pools = library.pools
     current = await pools.loading.run(client, library.default)
-    link, others = link_from_query(query, current, library.limits)
-    comparison, more = comparison_in(query, current, library.limits)
-    problems = list(dict.fromkeys([*problems, *others, *more]))
+    link, comparison, others = linked_texts(query, current, library.limits)
+    problems = [*problems, *others]
     *values, model = typed_fields(typed, library.limits) or [None]
+    model = comparison.link.model if comparison else model
     model = model if library.has(model) else None
-    if comparison and library.has(comparison.link.model):
-        model = comparison.link.model
-    values = values or (link and [link.prompt, *link.settings]) or ()
-    updates = dict(zip(("prompt", *SETTINGS), values, strict=False)) | {"has_link": False}
+    updates = first_updates(values, link, comparison)
 
     async def choose(name, **value):
         """Choose a model; with a `value`, the visitor's choice changes."""
@@ -110,8 +107,6 @@ async def page_updates(library, client, query, typed, default, problems):
 
     first = model or current
     updates |= await choose(first, **({"value": first} if first != default else {}))
-    if comparison:
-        updates |= {"mode": COMPARE, "request": comparison.json(), "has_link": True}
     yield await with_notices()
     if comparison or not link:
         return
@@ -126,6 +121,25 @@ async def page_updates(library, client, query, typed, default, problems):
         updates |= {"request": link_request(replace(link, model=name)), "has_link": True}
         problems.append(notice)
     yield await with_notices()
+
+
+def linked_texts(query, default, limits):
+    """Return (Link, ComparisonRequest, problems) of an address: see `link_from_query`."""
+    link, problems = link_from_query(query, default, limits)
+    comparison, others = comparison_in(query, default, limits)
+    return link, comparison, [*dict.fromkeys([*problems, *others])]
+
+
+def first_updates(values, link, comparison):
+    """Return updates of the fields, by the names in `connect_page_load`, and of the comparison.
+
+    `values`: of the fields when the visitor left the page; else they are those of the Link.
+    """
+    values = values or (link and [link.prompt, *link.settings]) or ()
+    updates = dict(zip(("prompt", *SETTINGS), values, strict=False)) | {"has_link": False}
+    if comparison:
+        updates |= {"mode": COMPARE, "request": comparison.json(), "has_link": True}
+    return updates
 
 
 async def linked_model(library, client, link):

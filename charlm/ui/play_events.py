@@ -66,10 +66,9 @@ def connect_generation(library, controls, requests, outputs, compared, readers):
     kept, kept_comparison = ([gr.skip()] * len(some) for some in (outputs, compared.outputs))
 
     async def stream_updates(request: gr.Request, *inputs):
-        session, progress = request.session_hash, None
-        stop = in_flight.begin(session)
+        session, client, model = request.session_hash, client_of(request), inputs[1]
+        stop, progress = in_flight.begin(session), None
         try:
-            client, model = client_of(request), inputs[1]
             if wanted := requested_comparison(inputs, library.limits):
                 place = library, client, wanted, stop.is_set, readers, session
                 async with aclosing(comparison_updates(*place)) as updates:
@@ -92,7 +91,7 @@ def connect_generation(library, controls, requests, outputs, compared, readers):
         finally:
             in_flight.end(session, stop)
 
-    generation = requests.count.change(
+    requests.count.change(
         stream_updates,
         [controls.prompt, controls.model, *controls.settings, requests.request],
         [*outputs, *compared.outputs],
@@ -100,8 +99,7 @@ def connect_generation(library, controls, requests, outputs, compared, readers):
         trigger_mode="always_last",
         api_name=GENERATE_EVENT,
         **FAST,
-    )
-    generation.then(None, None, None, js=ENDED_JS, **QUIET)
+    ).then(None, None, None, js=ENDED_JS, **QUIET)
 
 
 def connect_hub_source(library, controls, requests):

@@ -1,5 +1,6 @@
 """The page's theme, light and dark: Gradio's variables, the style sheet, the fonts. All local."""
 
+import re
 from pathlib import Path
 
 import gradio as gr
@@ -7,9 +8,10 @@ import gradio as gr
 from charlm.ui.static_files import font_address
 
 HERE = Path(__file__).parent
+COMMENT = re.compile(r"^\s*//.*\n", re.MULTILINE)
 SCRIPTS = ("page.js", "text_letters.js", "letters.js", "address.js", "branches.js", "inside.js")
 SCRIPTS += ("snapshots.js", "copied.js", "compare.js")
-STYLES = ("theme.css", "inside.css", "snapshots.css", "copied.css", "compare.css")
+SHEETS = ("theme.css", "inside.css", "snapshots.css", "copied.css", "compare.css", "guess.css")
 SERIF = ("EB Garamond", "Iowan Old Style", "Palatino", "Georgia", "serif")
 TEXT = ("#2a1c10", "#efdfc1")  # (light, dark), like all pairs below
 BACKGROUND = ("#f5ecd7", "#15100c")
@@ -72,10 +74,10 @@ SHAPES = {
 
 def theme_arguments():
     """Return the arguments of `Blocks.launch` that style the page."""
-    scripts = "\n".join(read(name) for name in SCRIPTS)
+    scripts = "\n".join(read_script(name) for name in SCRIPTS)
     return {
         "theme": theme(),
-        "css": style_sheet() + read("guess.css"),  # which the first paint does not need
+        "css": style_sheet(),
         "head": f"<script>{scripts}</script>" + accessibility(),
     }
 
@@ -90,6 +92,11 @@ def read(file):
     return (HERE / file).read_text(encoding="utf-8")
 
 
+def read_script(file):
+    """Return a script without lines that are comments, which are a sixth of its bytes."""
+    return COMMENT.sub("", read(file))
+
+
 def theme():
     """Return Gradio's base theme in our colours; theme.css has the other styles."""
     light = {name: colour for name, (colour, _) in COLOURS.items()}
@@ -98,9 +105,9 @@ def theme():
     return base.set(**light, **dark, **SHAPES)
 
 
-def style_sheet():
-    """Return the page's style sheet with its fonts."""
-    return font_faces() + "".join(map(read, STYLES))
+def style_sheet(sheets=SHEETS):
+    """Return the page's style sheet, or some parts of it, with its fonts."""
+    return font_faces() + "".join(map(read, sheets))
 
 
 def font_faces():
