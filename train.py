@@ -160,7 +160,8 @@ def parse_arguments():
     args = parser.parse_args()
     args.push = args.push or ("" if args.push == () else None)  # "": the user's name and the run's
     if args.push is None and (args.private or args.push_every or args.push_snapshots):
-        parser.error("--private, --push-every and --push-snapshots say how to --push; give that")
+        flags = "--private, --push-every and --push-snapshots"
+        parser.error(f"{flags} say how to --push; give that, too")
     if args.push_every < 0:
         parser.error("--push-every must be 0 or more")
     return args

@@ -10,9 +10,12 @@ import charlm
 from charlm.data.batches import windows
 from charlm.data.corpus import SHA256
 from charlm.models import checkpoint
+from charlm.models.snapshots import snapshot_steps
+from charlm.runs.history import History
 from charlm.runs.log import read_events
 
-BUNDLED = {"bigram": 2.52, "gpt": 1.56, "shakespeare": 1.44}  # upper bounds of the loss, nats
+# upper bounds of the loss, nats
+BUNDLED = {"bigram": 2.52, "gpt": 1.56, "shakespeare": 1.44, "two-minutes": 1.56}
 FILES = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"}
 FILES |= {"run.jsonl", "README.md"}
 
@@ -24,9 +27,25 @@ def directory(request):
 
 def test_the_directory_is_complete_and_small(directory):
     assert {p.name for p in directory.iterdir()} >= FILES
-    assert all(p.stat().st_size < 10_000_000 for p in directory.iterdir() if p.is_file())
+    sizes = [path.stat().st_size for path in directory.rglob("*") if path.is_file()]
+    assert max(sizes) < 10_000_000 and sum(sizes) <= 20_000_000
     model, tokenizer = charlm.load(directory)
     assert tokenizer.vocab_size == model.config.vocab_size == 65
+
+
+def test_one_of_them_has_snapshots_of_its_whole_training():
+    directory = REPOSITORY / "checkpoints" / "two-minutes"
+    steps = snapshot_steps(directory)
+    assert len(steps) >= 10
+    assert (steps[0], steps[-1]) == (0, checkpoint.load_description(directory).training.steps)
+    history = History(directory).update()
+    assert [step for step, _ in history.snapshots] == list(steps)
+    assert {name for name, _, _ in history.text_milestones()} == {"words", "lines", "speaker"}
+    texts = set()
+    for step in steps:
+        model, tokenizer = charlm.load(f"{directory}#{step}")
+        texts.add(charlm.generate(model, tokenizer, "ROMEO:\n", 50, seed=1))
+    assert len(texts) == len(steps)
 
 
 def test_the_log_has_the_whole_run(directory):

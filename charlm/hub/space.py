@@ -9,7 +9,7 @@ from charlm.errors import CharlmError
 from charlm.hub.client import TIMEOUT, check_login, is_repo_id, raise_as_hub_error
 from charlm.models.checkpoint import is_model_directory
 
-BUNDLED = ("bigram", "gpt", "shakespeare", "fast")
+BUNDLED = ("bigram", "gpt", "shakespeare", "two-minutes")
 README = "README.md"
 INCLUDED = (  # the files of the repository that a Space needs, besides the README
     *("app.py", "train.py", "requirements.txt", "LICENSE", "charlm/*"),

@@ -28,7 +28,7 @@ FETCH_SECONDS = 30  # that a visitor waits for a Hub model, which shows its prog
 TEXTS_OF_MODELS = 4  # times max_queue: texts of all models beyond which shares count
 MAX_UPDATE_RATE = 100  # updates per second over all texts; each costs the server about 2 ms
 FROM_NETWORK = "texts are being written for your network already, and others wait"
-BUNDLED = ("shakespeare", "gpt", "bigram")  # first in the list, in this order
+BUNDLED = ("shakespeare", "gpt", "bigram", "two-minutes")  # first in the list, in this order
 
 
 @dataclass(frozen=True)

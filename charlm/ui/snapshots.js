@@ -3,6 +3,7 @@
 (() => {
   const find = (id) => document.getElementById(id);
   const dataOf = (id, name) => JSON.parse(find(id)?.querySelector("[data-" + name + "]")?.dataset[name] ?? "null");
+  const MAX_PROMPT = 200; // characters, as the server allows
   const SECONDS = 0.9; // that a step is shown while all are played
   const NAMES = ["step", "snapshot_prompt", "snapshot_seed"];
 
@@ -167,9 +168,10 @@
     if (step && run.steps.length) shown = Number(step[0]);
     const [prompt, seed] = NAMES.slice(1).map((name) => asked.get(name));
     asked = null;
-    if (prompt === null && seed === null) return;
+    const isValid = /^\d{1,15}$/.test(seed ?? "1") && (prompt ?? "").length <= MAX_PROMPT;
+    if ((prompt === null && seed === null) || !isValid) return; // the server says what is wrong
     set(document.querySelector("#snapshot-prompt :is(input, textarea)"), prompt ?? "");
-    if (/^\d{1,19}$/.test(seed ?? "")) set(document.querySelector("#snapshot-seed input"), seed);
+    set(document.querySelector("#snapshot-seed input"), seed ?? 1);
     setTimeout(() => find("snapshot-write").click()); // after Gradio has read the fields
   }
 

@@ -118,9 +118,9 @@ def skip_unchanged(parts, hashes, old_hashes):
 
 
 def default_run(statuses):
-    """Return the run that a page opens with: an active one, else the bundled one, else any."""
+    """Return the run that a page opens with: an active one, else a bundled one, else any."""
     active = [n for n, s in statuses.items() if s.state in ("running", "starting", "paused")]
-    bundled = [name for name in ("shakespeare",) if name in statuses]
+    bundled = [name for name in ("two-minutes", "shakespeare") if name in statuses]
     return next(iter([*active, *bundled, *statuses]), None)
 
 

@@ -1,18 +1,13 @@
 """Pushing and pulling with the real huggingface_hub and the loopback Hub."""
 
-import json
 import re
-import shutil
 import signal
 import subprocess
-import sys
-import textwrap
 import time
 
 import preloaded
 import pytest
 import safetensors.torch
-from programs import REPOSITORY
 from small_models import SMALL_FLAGS
 
 FILES = {
@@ -21,52 +16,6 @@ FILES = {
 }
 TOKEN = "hf_writer"
 UNREACHABLE = {"HF_ENDPOINT": "http://127.0.0.1:9"}
-# train.py without the waits between the attempts of its last push
-WITHOUT_WAITS = """
-import runpy, sys
-import charlm.hub.publish
-charlm.hub.publish.sleep = lambda seconds: None
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-@pytest.fixture
-def train_on_hub(train, hub, tmp_path):
-    """train.py with the Hub's variables and without waits; returns (status, output)."""
-
-    def run(*args, token=TOKEN, **variables):
-        env = hub.env(tmp_path / "home", token) | {"PYTHONPATH": str(REPOSITORY)} | variables
-        script = str(train.folder / "train.py")
-        command = [sys.executable, "-c", WITHOUT_WAITS, script, *map(str, args)]
-        done = preloaded.run(command, env=env, text=True, timeout=240)
-        output = done.stdout + done.stderr
-        assert "hf_" not in output.replace("hf auth login", "")  # the token is never printed
-        assert "Traceback" not in output
-        return done.returncode, output
-
-    return run
-
-
-@pytest.fixture
-def finished(trained, train):
-    """The directory of a finished run that `train` finds."""
-    shutil.copytree(trained, train.checkpoints)
-    return train.checkpoints / "small-gpt"
-
-
-@pytest.fixture
-def python(hub, tmp_path):
-    """A Python script with the Hub's variables; returns the JSON that it printed."""
-
-    def run(script, *args, token=TOKEN, home="elsewhere", **variables):
-        env = hub.env(tmp_path / home, token) | {"PYTHONPATH": str(REPOSITORY)} | variables
-        command = [sys.executable, "-c", "import json, charlm\n" + textwrap.dedent(script), *args]
-        done = preloaded.run(command, env=env, text=True, timeout=240)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
 
 
 GENERATE = """
