@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from charlm.errors import CharlmError, explain_os_error
 from charlm.inspection.scores import score
@@ -101,15 +102,25 @@ async def compare(library, writers, prompt, config, client, find, stop_requested
         show(ended=True)
 
     tasks = [asyncio.ensure_future(write(number)) for number in range(len(writers))]
+    interval = partial(library.update_interval, client)
+    async with aclosing(updates_until_done(tasks, interval)) as updates:
+        async for _ in updates:
+            yield Comparison(tuple(states))
+
+
+async def updates_until_done(tasks, interval):
+    """Yield whenever the page shall be updated, until all tasks are done, whose errors are raised.
+
+    `interval()`: the least seconds between two updates. The tasks end when the caller does.
+    """
     try:
         pending, seconds = tasks, 0
         while pending:
             _, pending = await asyncio.wait(pending, timeout=seconds)
-            yield Comparison(tuple(states))
-            interval = max(UPDATE_SECONDS, library.update_interval(client))
-            seconds = interval if seconds else FIRST_UPDATE_SECONDS
+            yield
+            seconds = max(UPDATE_SECONDS, interval()) if seconds else FIRST_UPDATE_SECONDS
         for task in tasks:
-            task.result()  # raises what is no error of a writer
+            task.result()
     finally:
         for task in tasks:
             task.cancel()

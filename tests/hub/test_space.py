@@ -59,9 +59,12 @@ def test_a_space_is_made_and_updated(deploy, hub):
     assert not space.secrets
     files = hub.files(SPACE, kind="space")
     for path in files.keys() - NEEDED:
-        assert re.match(r"charlm/|checkpoints/(bigram|gpt|shakespeare)/", path), path
+        assert re.match(r"charlm/|checkpoints/(bigram|gpt|shakespeare|two-minutes)/", path), path
         assert not re.search(r"__pycache__|/resume/|/\.", path), path
-    assert "checkpoints/gpt/README.md" in files
+    assert {
+        "checkpoints/gpt/README.md",
+        "checkpoints/two-minutes/snapshots/0.safetensors",
+    } <= files.keys()
     assert files["app.py"] == (REPOSITORY / "app.py").read_bytes()
     assert files["README.md"].startswith(b"---\ntitle: charlm")
     assert len(space.commits) == 2  # the initial one, and the deployment
