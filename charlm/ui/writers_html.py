@@ -13,13 +13,14 @@ from charlm.serving.library import BUNDLED
 from charlm.ui.inside_html import part_name
 
 ORDINALS = ("First", "Second", "Third")
+LECTURE = ("bigram", "gpt", "shakespeare")  # the bundled models in the order of the lecture
 
 
 def default_writers(library, model):
     """Return the Writers of a comparison whose first one is `model`."""
     others = [name for name in BUNDLED if name != model and name in library.names()]
     if others:
-        return tuple(map(Writer, [model, *others]))
+        return tuple(map(Writer, [model, *others][: len(ORDINALS)]))
     return Writer(model), Writer(model, next(iter(whole_blocks(library, model)), ""))
 
 
@@ -40,9 +41,9 @@ def writers_html(library, writers):
 def presets(library, model):
     """Return (label, writers) of comparisons, some of them with the first model."""
     found, names, own = [], library.names(), split_step(model)[0]
-    bundled = [name for name in reversed(BUNDLED) if name in names]
-    if len(bundled) > 1:
-        found.append((", ".join(bundled), [{"model": name} for name in bundled]))
+    lecture = [name for name in LECTURE if name in names]
+    if len(lecture) > 1:
+        found.append((", ".join(lecture), [{"model": name} for name in lecture]))
     for block in whole_blocks(library, own)[:1]:
         label = f"{own}, whole and without block {block}"
         found.append((label, [{"model": own}, {"model": own, "off": block}]))
