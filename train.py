@@ -152,7 +152,7 @@ def parse_arguments():
     add("--push", metavar="REPO_ID", nargs="?", const=(), type=not_empty, help=push_help)
     add("--private", action="store_true", default=None, help="make that repository private")
     every_help = "push at every Nth evaluation, too, while training"
-    snapshots_help = "push the run's snapshots, too"
+    snapshots_help = "push the run's snapshots, too; without it, the repository has none"
     add("--push-snapshots", action="store_true", help=snapshots_help)
     add("--push-every", metavar="N", type=int, default=0, help=every_help)
     add_option_flags(parser.add_argument_group("model"), GPTConfig)

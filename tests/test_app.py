@@ -135,7 +135,7 @@ def test_concurrent_requests_get_the_texts_they_would_get_alone(client):
 
 def test_the_public_endpoints_are_the_documented_ones(client):
     names = client.view_api(return_format="dict")["named_endpoints"].keys()
-    runs = {"/runs", "/run_status", "/start_run", "/stop_run"}
+    runs = {"/runs", "/run_status", "/start_run", "/stop_run", "/snapshots"}
     inspection = {"/score", "/alternatives", "/attention", "/ablation", "/copied"}
     assert names == {"/generate", "/models"} | inspection | runs
 

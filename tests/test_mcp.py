@@ -7,7 +7,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from small_models import make_text
 
-ENDPOINTS = {"generate", "models", "score", "alternatives", "attention", "ablation"}
+ENDPOINTS = {"generate", "models", "snapshots", "score", "alternatives", "attention", "ablation"}
 ENDPOINTS |= {"copied"}
 ENDPOINTS |= {"runs", "run_status", "start_run", "stop_run"}
 

@@ -111,7 +111,7 @@ def bench_ablation(data, ablations):
     print("|---|---|---|---|---|")
     whole = None
     for name, flags in ablations.items():
-        quiet = ["--eval-interval", "100000", "--sample-chars", "0"]
+        quiet = ["--eval-interval", "100000", "--sample-chars", "0", "--snapshots", "0"]
         try:
             events, _, _ = trained(WHOLE, [*data, *quiet, *flags.split()])
         except BenchError:  # diverging is a result, too

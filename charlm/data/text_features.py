@@ -13,7 +13,7 @@ class TextFeatures:
 
     def __init__(self, text):
         lines = [line for line in text.split("\n") if line]
-        lengths = sorted(map(len, lines))
+        lengths = sorted(map(len, lines)) or [0]
         self.words = set(WORD.findall(text.lower()))
         self.shortest, self.longest = (lengths[int(q * len(lengths))] for q in LINES)
         titles = Counter(line for line in lines if line.endswith(":"))

@@ -9,7 +9,6 @@ from dataclasses import replace
 from charlm.hub import cache, snapshots
 from charlm.hub.client import HubError, canonical_source, describe_error, parse_source
 from charlm.hub.pull import Download, PulledModel, RefusedError, find_cached, pull
-from charlm.models import checkpoint
 
 CHECK_INTERVAL = 15  # seconds between checks for a new revision of a model that is in use
 FIRST_WAIT = 8  # seconds to wait for a new model, unless the caller says otherwise
@@ -75,24 +74,33 @@ class HubFollowers:
         repo_id, revision = parse_source(follower.source)
         options = {"check": self._check, "refused": self._refused}
         options["progress"] = follower.download = Download()
-        with self._cache_lock:  # waits while models are deleted
-            self._downloading.append(repo_id)
-        pulled = None
-        try:
-            with follower.downloads:
-                pulled = pull(repo_id, revision, MAX_BYTES, follower.public, **options)
-                cache.touch(repo_id)
-        finally:
-            self._limit_cache(repo_id, pulled)
+        with self._downloading_of(repo_id) as downloaded, follower.downloads:
+            pulled = pull(repo_id, revision, MAX_BYTES, follower.public, **options)
+            cache.touch(repo_id)
+            downloaded.append(pulled)
         return pulled
 
-    def _limit_cache(self, repo_id, pulled):
+    @contextlib.contextmanager
+    def _downloading_of(self, repo_id):
+        """Keep a repository while it is downloaded, and limit the cache afterwards.
+
+        The block appends the PulledModel to the list that it gets.
+        """
+        with self._cache_lock:  # waits while models are deleted
+            self._downloading.append(repo_id)
+        downloaded = []
+        try:
+            yield downloaded
+        finally:
+            self._limit_cache(repo_id, downloaded)
+
+    def _limit_cache(self, repo_id, downloaded):
         """Delete unfollowed Hub models beyond the limit, after a download has ended."""
         with self._cache_lock:
             self._downloading.remove(repo_id)
             if self._max_cache is None:
                 return
-            in_use = [f.pulled for f in list(self._followers.values())] + [pulled]
+            in_use = [f.pulled for f in list(self._followers.values())] + downloaded
             directories = {pulled.directory for pulled in in_use if pulled}
             with contextlib.suppress(OSError):  # the next download tries again
                 cache.limit_size(self._max_cache, directories, self._downloading)
@@ -123,13 +131,12 @@ class HubFollowers:
                 follower.check()
         return pulled
 
-    def load(self, source, step=None):
-        """Return the model and tokenizer of a source, or of its snapshot; raises CharlmError."""
-        pulled = self.get(source)
-        if step is None:
-            return checkpoint.load(pulled.directory)
-        follower = self._followers.get(source)
-        return snapshots.load(pulled, step, public=bool(follower and follower.public))
+    def fetch_snapshot(self, source, step):
+        """Download a snapshot of a source, unless it is there. Raises CharlmError."""
+        pulled, follower = self.get(source), self._followers.get(source)
+        with self._downloading_of(pulled.repo_id) as downloaded:
+            snapshots.fetch(pulled, step, public=bool(follower and follower.public))
+            downloaded.append(pulled)
 
     def download(self, source):
         """Return the Download of a source that is being pulled for the first time, or None."""

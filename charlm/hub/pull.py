@@ -84,7 +84,10 @@ def load(source, revision=None):
         raise CheckpointError(f"{run} is not a model directory{others_beside(path)}")
     repo_id, in_source = parse_source(str(run))
     pulled = pull(repo_id, revision or in_source)
-    return checkpoint.load(pulled.directory) if step is None else snapshots.load(pulled, step)
+    if step is None:
+        return checkpoint.load(pulled.directory)
+    snapshots.fetch(pulled, step)
+    return load_snapshot(pulled.directory, step)
 
 
 def is_local(path):

@@ -33,8 +33,8 @@ def push(directory, repo_id=None, private=None, message=None, snapshots=False):
 
     `repo_id`: "user/name"; None: the logged-in user and the directory's name. The repository is
     created if it does not exist, with the visibility `private`. `snapshots`: push the run's
-    snapshots, too, and delete others in the repository. Raises HubError, or CharlmError if the
-    directory is damaged.
+    snapshots, too. Other snapshots in the repository are deleted, since they may be another run's.
+    Raises HubError, or CharlmError if the directory is damaged.
     """
     directory = Path(directory)
     with tempfile.TemporaryDirectory() as folder, raise_as_hub_error(f"cannot push {directory}"):
@@ -47,9 +47,8 @@ def push(directory, repo_id=None, private=None, message=None, snapshots=False):
         paths = [path for path in Path(folder).rglob("*") if path.is_file()]
         files = {path.relative_to(folder).as_posix(): path for path in paths}
         operations = [CommitOperationAdd(name, path) for name, path in files.items()]
-        if snapshots:
-            there = (file for file in api.list_repo_files(url.repo_id) if is_snapshot(file))
-            operations += [CommitOperationDelete(file) for file in there if file not in files]
+        there = (file for file in api.list_repo_files(url.repo_id) if is_snapshot(file))
+        operations += [CommitOperationDelete(file) for file in there if file not in files]
         message = message or f"Push {directory.name}"
         api.create_commit(url.repo_id, operations, commit_message=message)
         return str(url)

@@ -95,7 +95,8 @@ class Library:
         """
         names = list(self._paths())
         if chosen and chosen not in names and self.has(chosen):
-            names.insert(names.index(self.locate(chosen).run) + 1, chosen)
+            run = split_step(chosen)[0]
+            names.insert(names.index(run) + 1 if run in names else len(names), chosen)
         return names
 
     def has(self, name):
@@ -214,13 +215,15 @@ class Library:
         location = self.locate(name)
         if location.commit:
             self.followers.use(location.run)
+            if location.step is not None:  # not under the lock, for which all visitors would wait
+                self.followers.fetch_snapshot(location.run, location.step)
         version = location.version
         with self._lock:
             loaded_version, loaded = self._loaded.pop(name, (None, None))
             if loaded_version == version:
                 self._loaded[name] = version, loaded
                 return loaded
-            model, tokenizer = location.load(self.followers)
+            model, tokenizer = location.load()
             loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.should_yield))
             paths = self._paths()  # deleted models are unloaded, too
             kept = {n: each for n, each in self._loaded.items() if {n, split_step(n)[0]} & {*paths}}

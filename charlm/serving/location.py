@@ -34,11 +34,9 @@ class Location:
         except FileNotFoundError:
             return self.directory, 0
 
-    def load(self, followers):
+    def load(self):
         """Return the model and tokenizer. Raises CharlmError, which names the run, not its path."""
         try:
-            if self.commit:
-                return followers.load(self.run, self.step)
             if self.step is None:
                 return checkpoint.load(self.directory)
             return load_snapshot(self.directory, self.step)

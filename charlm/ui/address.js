@@ -85,6 +85,21 @@
     if (embed) link.target = "_blank";
   }
 
+  // So do the others to this page.
+  for (const kind of ["pointerdown", "focusin", "click"]) {
+    document.addEventListener(
+      kind,
+      ({ target }) => {
+        const link = target.closest?.("a[href]");
+        const isHere = link?.search && link.host === location.host;
+        if (isHere && link.pathname === location.pathname && !link.closest(".full-page")) {
+          completeLink(link);
+        }
+      },
+      true, // before a click copies the link
+    );
+  }
+
   // So does the link above a tab in a frame, and shows what the frame shows.
   for (const kind of ["pointerdown", "focusin", "click"]) {
     document.addEventListener(kind, ({ target }) => {

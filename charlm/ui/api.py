@@ -27,7 +27,7 @@ def add_endpoints(library, default, monitor, readers):
     add_models_endpoint(library)
     add_inspection_endpoints(library, default)
     add_status_endpoints(monitor)
-    add_snapshots_endpoint(library, monitor)
+    add_snapshots_endpoint(library)
     add_training_endpoints(monitor.jobs, library.pools.runs)
 
 
@@ -70,7 +70,7 @@ def add_models_endpoint(library):
     gr.api(models, api_name="models", queue=False)
 
 
-def add_snapshots_endpoint(library, monitor):
+def add_snapshots_endpoint(library):
     def snapshots(run: str) -> list[dict]:
         """List the snapshots of a run: their steps, and the validation loss at each.
 
@@ -80,7 +80,7 @@ def add_snapshots_endpoint(library, monitor):
             run: One of the names that /models lists.
         """
         with visitor_errors():
-            return snapshots_of(library, monitor, run)
+            return snapshots_of(library, run)
 
     gr.api(snapshots, api_name="snapshots", queue=False)
 

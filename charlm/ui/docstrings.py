@@ -2,7 +2,9 @@
 
 from charlm.config import SampleConfig, notes_of
 
-MODEL = "one of the names that /models lists, or one with # and the step of a snapshot: fast#540"
+MODEL = (
+    "one of the names that /models lists, or one with # and the step of a snapshot: two-minutes#540"
+)
 OFF = (
     "parts of the model to switch off, separated by commas: L.headH for an attention head, L.conv"
     " for a convolution, L.mlp for a feed-forward layer, L for a whole block, counted from 0"

@@ -143,6 +143,7 @@
 
   function request(action) {
     if (action === "inspect") return window.charlm.inspection();
+    if (action === "write_steps") return window.charlm.stepsRequest();
     const isText = ["generate", "compare"].includes(action);
     if (isText && window.charlm.isComparing()) return window.charlm.comparison(action);
     if (action === "compare_look") return window.charlm.comparedLetter();

@@ -7,7 +7,7 @@ from charlm.data.perplexity import unsure_between
 from charlm.ui.text_html import text_html
 
 MAX_STEPS = 100  # of a run, that the slider offers
-NO_SAMPLES = '<p class="status">Its samples will appear here.</p>'
+MAX_SAMPLE, MAX_LINES = 1000, 60  # characters and lines of a sample
 MARKS = {"words": "words", "lines": "verse"}  # the label on the axis, or the value without one
 LABEL_WIDTH = 0.14  # of a mark, as a fraction of the axis
 # filled in by snapshots.js, so that no update of the server moves the slider
@@ -41,10 +41,15 @@ def steps_of(history, snapshots, axes):
             "x": round(axes.x(step), 4),
             "facts": facts(losses.get(step), estimates.get(step)),
             "kept": step in kept,
-            "html": text_html(samples[step].strip("\n")) if step in samples else "",
+            "html": text_html(start_of(samples[step])) if step in samples else "",
         }
         for step in steps[::-1][:: every or 1][::-1]
     ]
+
+
+def start_of(sample):
+    """Return the first characters and lines of a sample: a log from the Hub may have long ones."""
+    return "\n".join(sample.strip("\n")[:MAX_SAMPLE].split("\n")[:MAX_LINES])
 
 
 def facts(loss, estimate):

@@ -2,14 +2,15 @@
 // write from the visitor's prompt. The server sends both as data; the address holds what is shown.
 (() => {
   const find = (id) => document.getElementById(id);
-  const dataOf = (id, name) => JSON.parse(find(id)?.querySelector("[data-" + name + "]")?.dataset[name] ?? "null");
   const MAX_PROMPT = 200; // characters, as the server allows
   const SECONDS = 0.9; // that a step is shown while all are played
   const NAMES = ["step", "snapshot_prompt", "snapshot_seed"];
 
   let run = null; // { run, steps: [{ step, x, facts, kept, html }], marks }
   let shown = null; // the step that is shown; null: the last one, also when more are added
-  let own = null; // { prompt, seed, dropped, texts: { step: html } } that the visitor asked for
+  let own = null; // { run, prompt, seed, dropped, texts: { step: html } } as the visitor asked for
+  let waiting = []; // the steps whose texts were requested
+  let isAdding = false; // whether the next request is for more steps with the same prompt
   let playing = null; // a timer
   let asked = new URL(location).searchParams; // of the address, until its run is there
 
@@ -25,8 +26,9 @@
   function show() {
     const slider = find("snapshot-step");
     const step = run && slider && current();
-    find("snapshot-form").hidden = !run?.steps.some((each) => each.kept);
-    for (const id of ["snapshot-step", "snapshot-play"]) find(id).disabled = !step || steps().length < 2;
+    find("snapshot-form").inert = !run?.steps.some((each) => each.kept);
+    const isFixed = !step || steps().length < 2;
+    for (const id of ["snapshot-step", "snapshot-play"]) find(id).disabled = isFixed;
     if (!step) {
       find("sample").innerHTML = '<p class="status">Its samples will appear here.</p>';
       find("snapshot-facts").textContent = "";
@@ -62,7 +64,8 @@
     const text = document.createElement("div");
     const html = own ? own.texts[step.step] : step.html;
     // the server escapes what a model or a visitor wrote
-    text.innerHTML = html || `<p class="status">${own ? "writing …" : "No sample was taken here."}</p>`;
+    const missing = own ? "writing …" : "No sample was taken here.";
+    text.innerHTML = html || `<p class="status">${missing}</p>`;
     return text;
   }
 
@@ -96,9 +99,8 @@
     const x = target.value / 1000;
     choose(steps().reduce((a, b) => (Math.abs(b.x - x) < Math.abs(a.x - x) ? b : a)).step);
   });
-  const MOVES = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -3, PageUp: 3 };
-  MOVES.Home = -Infinity;
-  MOVES.End = Infinity;
+  const MOVES = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 };
+  Object.assign(MOVES, { PageDown: -3, PageUp: 3, Home: -Infinity, End: Infinity });
   document.addEventListener("keydown", (event) => {
     if (event.target.id !== "snapshot-step" || !(event.key in MOVES) || !run) return;
     event.preventDefault();
@@ -130,7 +132,8 @@
   }
 
   function label() {
-    if (find("snapshot-play")) find("snapshot-play").textContent = playing ? "❚❚ Pause" : "▶ Play";
+    const button = find("snapshot-play");
+    if (button) button.textContent = playing ? "❚❚ Pause" : "▶ Play";
   }
 
   document.addEventListener("click", ({ target }) => {
@@ -143,17 +146,28 @@
     }
   });
 
-  // The steps whose texts the server shall write, the one that is shown first.
-  function stepsToWrite(prompt, seed) {
-    const isSame = own && own.prompt === prompt && own.seed === seed;
-    if (!isSame) own = { prompt, seed, dropped: "", texts: {}, earlier: {} };
+  const fieldOf = (id) => document.querySelector(`#${id} :is(input, textarea)`);
+  const isOwn = (asked) => ["run", "prompt", "seed"].every((name) => own?.[name] === asked[name]);
+  const isMissing = (each) => !(each.step in own.texts);
+
+  // Requests the texts of all steps that have none yet, the step that is shown first.
+  function stepsRequest() {
+    if (!run) return "{}";
+    if (!isAdding) {
+      const prompt = fieldOf("snapshot-prompt").value;
+      const seed = Number(fieldOf("snapshot-seed").value || 1);
+      if (!isOwn({ run: run.run, prompt, seed })) own = { run: run.run, prompt, seed, texts: {} };
+    }
+    isAdding = false;
     own.earlier = own.texts;
     show();
     remember();
-    const missing = steps().filter((each) => !(each.step in own.texts));
     const at = steps().indexOf(current());
     const distance = (each) => Math.abs(steps().indexOf(each) - at);
-    return missing.sort((a, b) => distance(a) - distance(b)).map((each) => each.step).join(",");
+    const missing = steps().filter(isMissing).sort((a, b) => distance(a) - distance(b));
+    waiting = missing.map((each) => each.step);
+    const { prompt, seed } = own;
+    return JSON.stringify({ action: "write_steps", run: run.run, prompt, seed, steps: waiting });
   }
 
   const set = (field, value) => {
@@ -170,8 +184,8 @@
     asked = null;
     const isValid = /^\d{1,15}$/.test(seed ?? "1") && (prompt ?? "").length <= MAX_PROMPT;
     if ((prompt === null && seed === null) || !isValid) return; // the server says what is wrong
-    set(document.querySelector("#snapshot-prompt :is(input, textarea)"), prompt ?? "");
-    set(document.querySelector("#snapshot-seed input"), seed ?? 1);
+    set(fieldOf("snapshot-prompt"), prompt ?? "");
+    set(fieldOf("snapshot-seed"), seed ?? 1);
     setTimeout(() => find("snapshot-write").click()); // after Gradio has read the fields
   }
 
@@ -185,12 +199,14 @@
     [known, written] = [data, texts];
     if (isNew) update(data ? JSON.parse(data) : null);
     const answer = texts && JSON.parse(texts);
-    if (own && answer?.run === run?.run && answer.prompt === own.prompt && answer.seed === own.seed) {
+    if (answer && isOwn(answer)) {
       own = { ...own, dropped: answer.dropped, texts: { ...own.earlier, ...answer.texts } };
     }
     show();
-    if (isNew && own && run.steps.some((each) => each.kept && !(each.step in own.texts))) {
-      find("snapshot-write").click(); // a snapshot was added
+    const isDone = own && !waiting.some((step) => !(step in own.texts));
+    if (isNew && isDone && steps().some(isMissing)) {
+      isAdding = true; // a snapshot was added
+      find("snapshot-write").click();
     }
   }).observe(document.documentElement, {
     subtree: true,
@@ -206,8 +222,6 @@
     }
     run = data;
     const marks = data?.marks ?? [];
-    const rows = Math.max(0, ...marks.map((mark) => mark.row + 1));
-    find("snapshot-marks").style.setProperty("--rows", rows);
     find("snapshot-marks").replaceChildren(
       ...marks.map((mark) => {
         const item = document.createElement("li");
@@ -220,5 +234,5 @@
     if (data) openAddress();
   }
 
-  window.charlm = { ...window.charlm, stepsToWrite };
+  window.charlm = { ...window.charlm, stepsRequest };
 })();

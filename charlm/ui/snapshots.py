@@ -11,16 +11,19 @@ from charlm.config import SampleConfig
 from charlm.errors import CharlmError
 from charlm.serving.clients import client_of
 from charlm.serving.generate import TextRequest, generate
-from charlm.ui.events import FAST, QUIET, visitor_error
+from charlm.serving.parameters import MAX_INT, MAX_NAME_CHARS, Integer, ParameterError, Text
+from charlm.ui.events import FAST, visitor_error
+from charlm.ui.readers import read_updates
+from charlm.ui.shown_text import request_parts
 from charlm.ui.snapshot_html import MAX_STEPS, SLIDER_HTML
 from charlm.ui.text_html import text_html
-from charlm.ui.text_requests import InFlight
+from charlm.ui.text_requests import InFlight, Requests
 
 CHARS = 300  # of a text
 MAX_PROMPT = 200  # characters
-MAX_STEPS_CHARS = 12 * MAX_STEPS  # of the list of steps that a request names
+MAX_JSON_CHARS = 10_000  # of a request
 SEED = 1
-WRITE_JS = "(run, prompt, seed, _) => [run, prompt, seed, window.charlm.stepsToWrite(prompt, seed)]"
+WRITE = "write_steps"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ def build_snapshots():
         prompt = gr.Textbox(
             label="Let every step write",
             placeholder="ROMEO:",
+            interactive=True,
             max_length=MAX_PROMPT,
             scale=3,
             min_width=0,
@@ -48,6 +52,7 @@ def build_snapshots():
         )
         seed = gr.Number(
             SEED,
+            interactive=True,
             label="Seed",
             precision=0,
             minimum=0,
@@ -63,57 +68,77 @@ def build_snapshots():
     return SnapshotsView(steps, prompt, seed, write, written)
 
 
-def connect_snapshots(library, run, view):
-    """Connect the event that writes a text with each of a run's snapshots; `run`: its choice."""
-    steps = gr.Textbox(visible="hidden", max_length=MAX_STEPS_CHARS)
-    in_flight = InFlight()
+@dataclass(frozen=True)
+class StepsRequest:
+    """A request for the texts that some steps of a run write."""
 
-    async def write(request: gr.Request, *inputs):
+    run: str
+    prompt: str
+    seed: int
+    steps: list  # in the order in which they are written
+
+
+def parse_steps_request(text):
+    """Return the StepsRequest that the browser sent as JSON. Raises CharlmError."""
+    _, parts = request_parts(text, [WRITE])
+    checks = {"run": Text("", MAX_NAME_CHARS), "prompt": Text("", MAX_PROMPT)}
+    checks |= {"seed": Integer(SEED, 0, MAX_INT)}
+    values = {name: check.check(name, parts.get(name)) for name, check in checks.items()}
+    steps, step = parts.get("steps"), Integer(0, 0, MAX_INT)
+    if not isinstance(steps, list) or len(steps) > MAX_STEPS:
+        raise ParameterError("steps", steps, f"a list of at most {MAX_STEPS} steps")
+    return StepsRequest(**values, steps=[step.check("steps", each) for each in steps])
+
+
+def connect_snapshots(library, view, readers):
+    """Connect the event that writes a text with each of a run's snapshots."""
+    request = gr.Textbox(visible="hidden", max_length=MAX_JSON_CHARS)
+    requests = Requests(gr.Number(0, visible="hidden", precision=0), request, InFlight())
+    for trigger in (view.write.click, view.prompt.submit):
+        trigger(trigger_mode="always_last", **requests.event(WRITE))
+
+    async def write(request: gr.Request, text):
         session = request.session_hash
-        stop = in_flight.begin(session)
+        stop = requests.in_flight.begin(session)
         try:
-            async with aclosing(texts_of_steps(library, client_of(request), *inputs)) as texts:
-                async for text in texts:
-                    if stop.is_set():
-                        return
-                    yield text
+            wanted, client = parse_steps_request(text), client_of(request)
+            texts = texts_of_steps(library, client, wanted, stop.is_set, readers, session)
+            async with aclosing(texts):
+                async for data in texts:
+                    yield data
         except CharlmError as error:
             if not stop.is_set():
                 raise visitor_error(error) from None
         finally:
-            in_flight.end(session, stop)
+            requests.in_flight.end(session, stop)
 
-    def end(request: gr.Request):
-        in_flight.stop(request.session_hash)
-
-    requested = [view.write.click, view.prompt.submit]
-    gr.on(requested, end, None, None, **QUIET)
-    event = {"inputs": [run, view.prompt, view.seed, steps], "outputs": view.written}
-    gr.on(
-        requested,
+    requests.count.change(
         write,
-        **event,
-        js=WRITE_JS,
+        requests.request,
+        view.written,
         concurrency_limit=None,
         trigger_mode="always_last",
         **FAST,
     )
 
 
-async def texts_of_steps(library, client, run, prompt, seed, steps):
-    """Yield the texts of some steps of a run, as data for snapshots.js, after each text.
+async def texts_of_steps(library, client, wanted, stop_requested, readers, session):
+    """Yield the texts of a StepsRequest as data for snapshots.js, after each text.
 
-    `steps`: numbers, separated by commas, in the order in which they are written. Raises
-    CharlmError.
+    It ends if stop_requested() returns true, or if nobody in the session reads the texts. Raises
+    CharlmError, as for a step that was not kept.
     """
-    known, texts = library.snapshots(run), {}
-    wanted = [int(step) for step in steps.split(",") if step.isdecimal() and len(step) <= 10]
+    run, prompt, seed, texts = wanted.run, wanted.prompt, wanted.seed, {}
     config = SampleConfig(max_new_chars=min(CHARS, library.limits.max_new_chars), seed=seed)
-    for step in dict.fromkeys(wanted):
-        if step not in known:
-            continue
+    for step in dict.fromkeys(wanted.steps):
         request = TextRequest(prompt, f"{run}#{step}", config)
-        last = [progress async for progress in generate(library, request, client)][-1]
-        texts[step] = text_html(last.text, last.prompt_length)
-        data = {"run": run, "prompt": prompt, "seed": seed, "dropped": last.dropped, "texts": texts}
-        yield f'<div hidden data-texts="{escape(json.dumps(data, ensure_ascii=False))}"></div>'
+        updates = generate(library, request, client, stop_requested)
+        async with aclosing(updates):
+            read = [progress async for progress in read_updates(updates, readers, session)]
+        if stop_requested() or not read or not read[-1].done:
+            return
+        progress = read[-1]
+        texts[step] = text_html(progress.text, progress.prompt_length)
+        data = {"run": run, "prompt": prompt, "seed": seed, "texts": texts}
+        data = json.dumps(data | {"dropped": progress.dropped}, ensure_ascii=False)
+        yield f'<div hidden data-texts="{escape(data)}"></div>'

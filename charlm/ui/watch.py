@@ -91,7 +91,7 @@ def build_watch_tab(page, monitor, library, timer, tab):
         rendered=rendered,
     )
     page.load(None, None, [view.owner, view.zone], js=BROWSER_JS, api_visibility="private")
-    connect_watch_events(monitor, library, view, form, [tab.select, timer.tick])
+    connect_watch_events(monitor, library, view, form, page.readers, [tab.select, timer.tick])
     return view
 
 

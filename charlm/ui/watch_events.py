@@ -33,7 +33,7 @@ FOCUS_MODEL_JS = "() => { document.querySelector('#model input:checked')?.focus(
 OTHER_TEXTS = ". Or choose a text of your own below, or one that a model writes now"
 
 
-def connect_watch_events(monitor, library, view, form, triggers):
+def connect_watch_events(monitor, library, view, form, readers, triggers):
     """Connect the events of a WatchView and a RunForm, or None; `triggers` render it too."""
 
     def render_for(request: gr.Request, owner, *inputs):
@@ -46,7 +46,7 @@ def connect_watch_events(monitor, library, view, form, triggers):
     # one event for all triggers, so that an older answer can never arrive after a newer one
     gr.on(triggers, trigger_mode="always_last", **render_event)
     view.run.change(None, view.run, None, js=SHOW_RUN_JS, **QUIET)
-    connect_snapshots(library, view.run, view.snapshots)
+    connect_snapshots(library, view.snapshots, readers)
     connect_actions(monitor, view, render_event)
     connect_delete(monitor, view, render_event)
     if form:

@@ -67,6 +67,9 @@ def test_snapshots_are_pushed_on_request_and_fetched_when_used(run, train_on_hub
     status, output = train_on_hub(*PUSH, "--push-snapshots")
     assert status == 0, output
     assert snapshot_files(hub).keys() == {"5.safetensors"}, "the old one is still there"
+    status, output = train_on_hub(*PUSH)
+    assert status == 0, output
+    assert snapshot_files(hub) == {}, "they may be another run's"
 
 
 def test_push_snapshots_needs_a_push(here):
@@ -86,5 +89,9 @@ def test_only_files_that_can_be_snapshots_are_listed():
     files |= {"snapshots/x.safetensors": 10, "other/3.safetensors": 10, "snapshots/4.bin": 10}
     assert stated_steps([Sibling(*file) for file in files.items()]) == (0, 7)
     many = [Sibling(f"snapshots/{n}.safetensors", 10) for n in range(5_000)]
-    assert len(stated_steps([Sibling("model.safetensors", 10), *many])) == 1_000
+    listed = stated_steps([Sibling("model.safetensors", 10), *many])
+    assert len(listed) < 2_000 and listed[-1] == 4_999
+    large = [Sibling(f"snapshots/{n}.safetensors", 40 * 10**6) for n in range(9)]
+    listed = stated_steps([Sibling("model.safetensors", 80 * 10**6), *large])
+    assert listed == (0, 4, 8), "more than 100 MB"
     assert json.dumps(stated_steps([])) == "[]"

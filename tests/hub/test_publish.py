@@ -27,7 +27,7 @@ def publish(tmp_path, monkeypatch, capsys):
     def run(*errors, repo_id="", private=None, interrupt=False):
         attempts, waits = iter([*errors, None]), []
 
-        def push(directory, *_):
+        def push(directory, *_, **__):
             if error := next(attempts):
                 raise error
             return f"https://hub/{directory.name}"
