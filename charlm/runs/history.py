@@ -63,10 +63,14 @@ class History:
         return reference_losses(self.start) if self.start else {}
 
     def milestones(self):
-        """Return (name, step) of each reference that the validation loss fell below, in order."""
+        """Return (name, step) of each reference that the validation loss fell below, in order.
+
+        The loss is an estimate at the snapshots where the run was not evaluated.
+        """
+        losses = dict(self.snapshots) | {step: val for step, _, val in self.evals}
         passed = {
-            name: next((step for step, _, val in self.evals if step and val < loss), None)
-            for name, loss in self.references.items()
+            name: next((s for s in sorted(losses) if s and losses[s] < reference), None)
+            for name, reference in self.references.items()
         }
         return sorted(((n, s) for n, s in passed.items() if s is not None), key=lambda p: p[1])
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from charlm.ui.page import OneOf
 from charlm.ui.page_parts import FULL_PAGE, checked_query, part_attributes, part_parameters
 from charlm.ui.static_files import font_address
-from charlm.ui.theme import style_sheet
+from charlm.ui.theme import read_script, style_sheet
 
 HERE = Path(__file__).parent
 HTML, HEAD, HEAD_END, APP = b"<html", b"<head>", b"</head>", b"<gradio-app"
@@ -35,11 +35,8 @@ def with_first_paint(body, query, page):
 def head_html(theme_hash):
     """Return the page's style, and the script that replaces the frame by the page."""
     theme = f'<link rel="stylesheet" href="theme.css?v={theme_hash}">'
-    frame, parts, script = (
-        (HERE / name).read_text(encoding="utf-8")
-        for name in ("first_paint.css", "page_parts.css", "first_paint.js")
-    )
-    style = f"<style>{style_sheet(['theme.css'])}{frame}{parts}</style>"
+    style = style_sheet(["theme.css", "first_paint.css", "page_parts.css"])
+    style, script = f"<style>{style}</style>", read_script("first_paint.js")
     return f"{theme}{preload_html('italic')}{style}<script>{script}</script>"
 
 

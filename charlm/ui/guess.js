@@ -259,8 +259,10 @@
 
   document.addEventListener("click", (event) => {
     if (event.target.closest("#guess-own")) {
-      const text = document.querySelector("#guess-typed textarea").value;
-      if (text.trim()) request({ text });
+      const field = document.querySelector("#guess-typed textarea");
+      if (field.value.trim()) request({ text: field.value });
+      field.value = ""; // it shows what is to be guessed
+      field.dispatchEvent(new Event("input", { bubbles: true }));
     }
     if (!event.target.closest("#guess-game")) return;
     const link = event.target.closest(".after a");

@@ -180,7 +180,8 @@ def legend(main, others):
         f"</svg>{escape(label)}</span>"
         for kind, label in entries
     )
-    return "".join(spans) + "<span>nats per character, by step</span>"
+    estimated = '<span><i class="dot about"></i>estimated</span>' if main.estimates else ""
+    return "".join(spans) + estimated + "<span>nats per character, by step</span>"
 
 
 def alt_text(curve):

@@ -61,13 +61,13 @@ def facts(loss, estimate):
 
 
 def marks_of(history, axes):
-    """Return [{x, row, label, title}, ...] of the first samples that are like the text."""
+    """Return [{step, x, row, label, title}, ...] of the first samples that are like the text."""
     marks, ends = [], []  # where the last label of each row ends
     for name, step, value in history.text_milestones():
         x = axes.x(step)
         row = next((i for i, end in enumerate(ends) if end <= x), len(ends))
         ends[row : row + 1] = [x + LABEL_WIDTH]
-        mark = {"x": round(x, 4), "row": row, "label": MARKS.get(name, value)}
+        mark = {"step": step, "x": round(x, 4), "row": row, "label": MARKS.get(name, value)}
         marks.append(mark | {"title": text_milestone(name, step, value)})
     return marks
 

@@ -2,6 +2,7 @@
 // write from the visitor's prompt. The server sends both as data; the address holds what is shown.
 (() => {
   const find = (id) => document.getElementById(id);
+  const SEED = /^\d{1,15}$/; // a larger number would be rounded
   const MAX_PROMPT = 200; // characters, as the server allows
   const SECONDS = 0.9; // that a step is shown while all are played
   const NAMES = ["step", "snapshot_prompt", "snapshot_seed"];
@@ -138,6 +139,10 @@
 
   document.addEventListener("click", ({ target }) => {
     if (target.id === "snapshot-play") playing ? pause() : play();
+    if (target.closest("#snapshot-marks button")) {
+      pause();
+      choose(Number(target.dataset.step));
+    }
     if (target.id === "snapshot-own") {
       own = null;
       show();
@@ -155,7 +160,9 @@
     if (!run) return "{}";
     if (!isAdding) {
       const prompt = fieldOf("snapshot-prompt").value;
-      const seed = Number(fieldOf("snapshot-seed").value || 1);
+      const typed = fieldOf("snapshot-seed").value || "1";
+      if (!SEED.test(typed)) return JSON.stringify({ action: "write_steps", seed: typed });
+      const seed = Number(typed);
       if (!isOwn({ run: run.run, prompt, seed })) own = { run: run.run, prompt, seed, texts: {} };
     }
     isAdding = false;
@@ -182,7 +189,7 @@
     if (step && run.steps.length) shown = Number(step[0]);
     const [prompt, seed] = NAMES.slice(1).map((name) => asked.get(name));
     asked = null;
-    const isValid = /^\d{1,15}$/.test(seed ?? "1") && (prompt ?? "").length <= MAX_PROMPT;
+    const isValid = SEED.test(seed ?? "1") && (prompt ?? "").length <= MAX_PROMPT;
     if ((prompt === null && seed === null) || !isValid) return; // the server says what is wrong
     set(fieldOf("snapshot-prompt"), prompt ?? "");
     set(fieldOf("snapshot-seed"), seed ?? 1);
@@ -225,8 +232,10 @@
     find("snapshot-marks").replaceChildren(
       ...marks.map((mark) => {
         const item = document.createElement("li");
-        item.textContent = mark.label;
-        item.title = mark.title;
+        const button = document.createElement("button");
+        Object.assign(button, { type: "button", textContent: mark.label, title: mark.title });
+        button.dataset.step = mark.step;
+        item.append(button);
         item.style = `left: ${100 * mark.x}%; --row: ${mark.row}`;
         return item;
       }),

@@ -91,6 +91,7 @@
   function moved(article, letter, key) {
     const lengths = linesOf(article).map((p) => p.textContent.length);
     const end = { line: lengths.length - 1, offset: lengths.at(-1) };
+    if (!letter && ["ArrowRight", "ArrowDown"].includes(key)) return end;
     let { line, offset } = letter ?? end;
     if (key in STEPS) offset += STEPS[key];
     else if (key === "ArrowUp") line -= 1;
