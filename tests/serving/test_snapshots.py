@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -12,13 +14,12 @@ from charlm.errors import CharlmError
 from charlm.hub.follow import Follower, HubFollowers
 from charlm.hub.pull import PulledModel
 from charlm.models.snapshots import save_snapshot, snapshot_steps
+from charlm.runs.history import History
 from charlm.runs.log import RunLog
 from charlm.serving.generate import TextRequest, generate
 from charlm.serving.inspection import ablations, attention_of, next_alternatives, score_text
-from charlm.serving.job_queue import JobQueue
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
-from charlm.serving.run_monitor import RunMonitor
 from charlm.serving.snapshots import snapshots_of
 from charlm.training.events import Snapshot
 
@@ -125,17 +126,52 @@ def test_the_losses_of_snapshots_are_listed(trained_copy):
         log.append(Snapshot(7, 1.0, 2.5))
         log.append(Snapshot(20, 1.0, 2.4))
         log.append(Snapshot(25, 1.0, 2.3, message="no more snapshots are kept"))
-    monitor = RunMonitor(JobQueue(trained_copy, Limits()), HubFollowers())
     library = Library(trained_copy, HubFollowers(), Limits())
-    evals = {step: val for step, _, val in monitor.history("small-gpt").evals}
-    assert snapshots_of(library, monitor, "small-gpt") == [
+    evals = {step: val for step, _, val in History(run).update().evals}
+    assert snapshots_of(library, "small-gpt") == [
         {"step": 0, "val_loss": evals[0], "estimated": False},
         {"step": 7, "val_loss": 2.5, "estimated": True},
         {"step": 20, "val_loss": evals[20], "estimated": False},
         {"step": 29, "val_loss": None, "estimated": True},
     ]
     with pytest.raises(CharlmError, match="there is no model 'nobody'"):
-        snapshots_of(library, monitor, "nobody")
+        snapshots_of(library, "nobody")
+    with pytest.raises(CharlmError, match="without the step of a snapshot"):
+        snapshots_of(library, "small-gpt#7")
+
+
+def test_the_losses_are_those_of_the_model_to_start_with(trained_copy, tmp_path):
+    """A run elsewhere may have the name of another run here."""
+    run = trained_copy / "small-gpt"
+    (run / "snapshots").mkdir()
+    (run / "snapshots" / "20.safetensors").write_bytes(b"")
+    elsewhere = Library(tmp_path / "none", HubFollowers(), Limits(), start=run)
+    [listed] = snapshots_of(elsewhere, "small-gpt")
+    assert (listed["step"], listed["estimated"]) == (20, False) and listed["val_loss"] > 0
+
+
+def test_a_slow_hub_keeps_nobody_waiting(model_directory, tokenizer, monkeypatch):
+    followers, waiting, go_on = HubFollowers(), threading.Event(), threading.Event()
+    follower = Follower("ann/small", False, True, lambda follower: follower.pulled, None)
+    follower.pulled = PulledModel(model_directory, "ann/small", "0" * 40, snapshots=(5,))
+    followers._followers["ann/small"] = follower
+    library = Library(model_directory.parent, followers, Limits())
+
+    def download(*args, **options):
+        waiting.set()
+        assert go_on.wait(60)
+        add_snapshots(model_directory, tokenizer, 5)
+
+    monkeypatch.setattr("charlm.hub.snapshots.hf_hub_download", download)
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(library.get, "ann/small#5")
+        assert waiting.wait(60)
+        assert library._lock.acquire(timeout=10), "others wait for the download"
+        library._lock.release()
+        assert followers._downloading == ["ann/small"]
+        go_on.set()
+        loading.result(60)
+    assert followers._downloading == []
 
 
 def test_the_snapshots_of_a_followed_run_are_those_of_its_commit(model_directory, tokenizer):
