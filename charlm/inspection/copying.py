@@ -7,6 +7,7 @@ of a text are looked up at once, as tensors.
 
 import math
 import sys
+from collections import deque
 from typing import NamedTuple
 
 import torch
@@ -119,10 +120,20 @@ class TrainingIndex:
 
 
 def lengths_of(pieces, size):
-    """Return for each of `size` characters the length of the longest of the Pieces that has it."""
-    lengths = [0] * size
-    for piece in sorted(pieces, key=size_of):
-        lengths[piece.start : piece.end] = [size_of(piece)] * size_of(piece)
+    """Return for each of `size` characters the length of the longest of the Pieces that has it.
+
+    Starts and ends of the Pieces rise. So a piece that a longer one follows is not needed anymore.
+    """
+    lengths, waiting, needed = [], deque(pieces), deque()
+    for at in range(size):
+        if waiting and waiting[0].start == at:
+            piece = waiting.popleft()
+            while needed and size_of(needed[-1]) <= size_of(piece):
+                needed.pop()
+            needed.append(piece)
+        if needed and needed[0].end == at:
+            needed.popleft()
+        lengths.append(size_of(needed[0]) if needed else 0)
     return lengths
 
 

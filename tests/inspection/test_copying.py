@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from charlm.inspection.copying import (
     CONTEXT,
     MIN_SPANS,
+    Piece,
     TrainingIndex,
     baseline,
     copied,
@@ -72,6 +73,15 @@ def test_long_repetitions_equal_brute_force_in_length(repeated):
     sizes = [len(repeated) * 40, len(repeated) * 3]
     assert [piece.end - piece.start for piece in pieces] == sizes
     assert lengths_of(pieces, len(text)) == [sizes[0]] * sizes[0] + [0] + [sizes[1]] * sizes[1]
+
+
+def test_lengths_of_overlapping_pieces_take_linear_time():
+    """As of half as many "a"s in a training text: each piece has half of the text."""
+    n = 60_000
+    pieces = [Piece(i, i + n // 2, 0, 1) for i in range(n // 2 + 1)]
+    began = time.process_time()
+    assert lengths_of(pieces, n) == [n // 2] * n
+    assert time.process_time() - began < 1
 
 
 def test_spans_at_the_edges_have_a_context_that_ends_with_the_text():
