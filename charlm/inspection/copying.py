@@ -14,8 +14,9 @@ import torch
 
 GROWTH = 4  # factor between two block lengths; with a smaller one, the index would be larger
 MISSING = -2  # rank of a block that the training text does not have; -1 is the text's end
-CONTEXT = 150  # characters before and after a piece
+CONTEXT = 150  # characters before and after a piece, and of its start and end if it is long
 MIN_SPANS = 20  # in an answer, if the text has so many
+MAX_CONTEXTS = 1000  # in an answer
 
 
 class Piece(NamedTuple):
@@ -162,7 +163,8 @@ def copied(index, text, unseen):
     The value is {"lengths", "spans": [{"start", "end", "offset", "count", "context"}, ...],
     "unseen"}. The spans are the maximal ones, the longest first: all that are longer than
     unseen["p95"], and others up to MIN_SPANS. `offset` is where the span stands first, of `count`
-    times, and `context` has CONTEXT characters more on both sides, as far as there are any.
+    times. `context` is the `shortened` span with CONTEXT characters more on both sides, as far as
+    there are any; only the first MAX_CONTEXTS spans have one, since each may overlap many others.
     """
     pieces = index.pieces(text)
     longest = sorted(pieces, key=lambda piece: (-size_of(piece), piece.start))
@@ -173,10 +175,21 @@ def copied(index, text, unseen):
         if interval not in offsets:
             offsets[interval] = index.first_offset(piece)
         offset, count = offsets[interval], piece.high - piece.low
-        context = index.text[max(0, offset - CONTEXT) : offset + size_of(piece) + CONTEXT]
         spans.append({"start": piece.start, "end": piece.end, "offset": offset, "count": count})
-        spans[-1]["context"] = context
+        if len(spans) <= MAX_CONTEXTS:
+            spans[-1]["context"] = context_of(index.text, offset, offset + size_of(piece))
     return {"lengths": lengths_of(pieces, len(text)), "spans": spans, "unseen": unseen}
+
+
+def context_of(text, start, end):
+    """Return a `shortened` piece of a text, and CONTEXT characters before and after it."""
+    before, after = text[max(0, start - CONTEXT) : start], text[end : end + CONTEXT]
+    return before + shortened(text[start:end]) + after
+
+
+def shortened(piece):
+    """Return a piece with "…" for its middle if it has more than 2 * CONTEXT characters."""
+    return piece if len(piece) <= 2 * CONTEXT else f"{piece[:CONTEXT]}…{piece[-CONTEXT:]}"
 
 
 def code_points(text):

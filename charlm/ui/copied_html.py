@@ -4,7 +4,7 @@ import json
 from html import escape
 
 from charlm.errors import without_directories
-from charlm.inspection.copying import CONTEXT
+from charlm.inspection.copying import CONTEXT, shortened
 
 MAX_PIECES = 100  # in the list
 QUOTED = 60  # characters of a piece in the list
@@ -19,14 +19,16 @@ def copied_html(found, text, model, serial):
     """
     most = found["unseen"]["p95"]
     pieces = [span for span in found["spans"] if span["end"] - span["start"] > most]
-    pieces.sort(key=lambda span: (span["count"], span["start"] - span["end"], span["start"]))
+    listed = [span for span in pieces if "context" in span]
+    listed.sort(key=lambda span: (span["count"], span["start"] - span["end"], span["start"]))
+    del listed[MAX_PIECES:]
     share = share_html(found, model)
-    body = "".join(piece_html(span, text, i) for i, span in enumerate(pieces[:MAX_PIECES]))
+    body = "".join(piece_html(span, text, i) for i, span in enumerate(listed))
     if body:
         body = f"<ol>{body}</ol>"
-    if len(pieces) > MAX_PIECES:
-        body += f"<p>{len(pieces) - MAX_PIECES:,} more pieces are not listed.</p>"
-    places = [[span["start"], span["end"]] for span in pieces[:MAX_PIECES]]
+    if len(pieces) > len(listed):
+        body += f"<p>{len(pieces) - len(listed):,} more pieces are not listed.</p>"
+    places = [[span["start"], span["end"]] for span in listed]
     return section_html(share + body, serial, places)
 
 
@@ -43,8 +45,8 @@ def share_html(found, model):
         said += f" {letters(max(lengths, default=0))}."
     chance = f"Shorter pieces are no sign of copying. The last tenth of {corpus}, which the model"
     chance += " never saw, shares such pieces with the rest, too: half of its letters stand in one"
-    chance += f" of up to {letters(unseen['median'])}, 95 % in one of up to {unseen['p95']:,}. So"
-    chance += " up to 5 % can be chance."
+    chance += f" of up to {letters(unseen['median'])}, 95 % in one of up to {unseen['p95']:,}. Up"
+    chance += " to 5 % may be chance."
     return f'<p class="share">{said}</p><p class="look-for">{chance}</p>'
 
 
@@ -68,15 +70,14 @@ def piece_html(span, text, i):
     facts = f"<small>{letters(len(piece))}, there {times}</small>"
     return (
         f'<li><button type="button" {attributes}><q><bdi>{escape(quoted)}</bdi></q> {facts}'
-        f"</button>{place_html(span, i)}</li>"
+        f"</button>{place_html(span, shortened(piece), i)}</li>"
     )
 
 
-def place_html(span, i):
-    """Return where a piece comes from: the training text around it, in which it is marked."""
+def place_html(span, piece, i):
+    """Return where a `shortened` piece comes from: the training text around it, with it marked."""
     start, context = min(CONTEXT, span["offset"]), span["context"]
-    end = start + span["end"] - span["start"]
-    before, piece, after = context[:start], context[start:end], context[end:]
+    before, after = context[:start], context[start + len(piece) :]
     before = f"… {before}" if span["offset"] > CONTEXT else before
     after = f"{after} …" if len(after) == CONTEXT else after
     first = "the first of them " if span["count"] > 1 else ""

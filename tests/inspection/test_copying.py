@@ -1,5 +1,6 @@
 """Pieces of a text that stand in a training text, against brute force."""
 
+import json
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from charlm.inspection.copying import (
     CONTEXT,
+    MAX_CONTEXTS,
     MIN_SPANS,
     Piece,
     TrainingIndex,
@@ -93,6 +95,21 @@ def test_spans_at_the_edges_have_a_context_that_ends_with_the_text():
     assert first["context"] == training[: 10 + CONTEXT]
     assert (last["start"], last["end"]) == (11, 21)
     assert last["context"] == training[-10 - CONTEXT :]
+
+
+def test_the_answer_is_bounded_however_many_long_spans_overlap():
+    """All spans are in it, but only the start and end of a long one, and of the first ones."""
+    index = TrainingIndex("<" + "a" * 5000 + ">")
+    text = "a" * 10_000
+    found = copied(index, text, {"median": 0, "p95": 300})
+    spans = found["spans"]
+    assert [(s["start"], s["end"]) for s in spans] == [(i, i + 5000) for i in range(5001)]
+    assert spans[0]["context"] == "<" + "a" * CONTEXT + "…" + "a" * CONTEXT + ">"
+    assert all("context" in s for s in spans[:MAX_CONTEXTS])
+    assert not any("context" in s for s in spans[MAX_CONTEXTS:])
+    assert len(json.dumps(found)) < 2e6
+    [whole] = copied(index, "a" * 2 * CONTEXT, {"median": 0, "p95": 0})["spans"]
+    assert whole["context"] == "<" + "a" * 3 * CONTEXT
 
 
 def test_empty_texts_have_no_spans():

@@ -2,11 +2,12 @@
 
 import json
 import re
+from html import escape
 
 import pytest
 
 from charlm.errors import CharlmError
-from charlm.inspection.copying import TrainingIndex, copied
+from charlm.inspection.copying import MAX_CONTEXTS, TrainingIndex, copied
 from charlm.serving.copied import MissingTextError
 from charlm.serving.limits import Limits
 from charlm.ui.copied_events import parse_copied_request
@@ -56,6 +57,21 @@ def test_a_long_line_is_quoted_in_part_and_many_pieces_are_counted():
     html = html_of("of all?" * (MAX_PIECES + 5), p95=3)
     assert html.count("<li>") == MAX_PIECES
     assert "5 more pieces are not listed" in html
+
+
+def test_a_long_piece_is_marked_with_its_start_and_end_only():
+    html = html_of(TRAINING[100:-100])
+    mark = re.search("<mark>(.*)</mark>", html)[1]
+    piece = TRAINING[100:-100]
+    assert mark == escape(f"{piece[:150]}…{piece[-150:]}")
+    assert f"<mark>{mark}</mark>{'y' * 100}</blockquote>" in html
+    assert f"<blockquote>{'x' * 100}<mark>" in html
+
+
+def test_pieces_without_a_context_are_counted():
+    html = html_of("y" * 10 + ("?" + "y" * 10) * (MAX_CONTEXTS + 2))
+    assert html.count("<li>") == MAX_PIECES
+    assert f"{MAX_CONTEXTS + 3 - MAX_PIECES} more pieces are not listed" in html.replace(",", "")
 
 
 def test_a_missing_text_can_be_fetched_if_it_is_tiny_shakespeare():
