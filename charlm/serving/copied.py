@@ -99,14 +99,14 @@ class TrainingTexts:
 
     def _source(self, model, by):
         """Return the Source of a model's training text."""
-        directory = self.library.path(model)
+        location = self.library.locate(model)
+        directory = location.directory
         try:
             data = load_description(directory).data
         except CharlmError as error:
             raise CharlmError(name_files(str(error), directory, model)) from None
         # a repository on the Hub must not choose a file of this machine
-        on_hub = model in self.library.followers.available()
-        saved = None if on_hub else saved_data_path(directory)
+        saved = None if location.commit else saved_data_path(directory)
         run = self._run_with(saved) if data["sha256"] != SHA256 else None
         job = run and self.store.get(run)
         refused = bool(run) and not (job and may_act(by, job))

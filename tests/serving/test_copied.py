@@ -9,9 +9,12 @@ import pytest
 from charlm.data import corpus as corpus_module
 from charlm.data.corpus import SHA256, DataError
 from charlm.errors import CharlmError
-from charlm.hub.follow import HubFollowers
+from charlm.hub.follow import Follower, HubFollowers
+from charlm.hub.pull import PulledModel
 from charlm.inspection.copying import TrainingIndex, baseline
 from charlm.inspection.copying import copied as copied_from
+from charlm.models import checkpoint
+from charlm.models.snapshots import save_snapshot
 from charlm.serving import copied
 from charlm.serving.clients import Client
 from charlm.serving.copied import MAX_INDEXES, MissingTextError, TrainingTexts
@@ -133,13 +136,18 @@ def test_a_text_of_a_deleted_or_unknown_owner_is_nobodys(texts, corpus):
         texts.compare("the king", "small-gpt", OWNER)
 
 
-def test_a_hub_model_names_no_file_of_this_machine(texts, monkeypatch):
-    """Although its directory could have a resume state that does."""
-    monkeypatch.setattr(texts.library.followers, "available", lambda: {"small-gpt": None})
+def test_a_hub_model_names_no_file_of_this_machine(texts):
+    """Nor do its snapshots, although its directory could have a resume state that does."""
     directory = texts.library.directory / "small-gpt"
-    monkeypatch.setattr(texts.library, "path", lambda name: directory)
-    with pytest.raises(MissingTextError):
-        texts.compare("the king", "small-gpt", STRANGER)
+    save_snapshot(directory, checkpoint.load(directory)[0], 5)
+    pulled = PulledModel(directory, "ann/small", "0" * 40, snapshots=(5,))
+    follower = Follower("ann/small", False, True, lambda follower: pulled, None)
+    follower.pulled = pulled
+    texts.library.followers._followers["ann/small"] = follower
+    for name in ("ann/small", "ann/small#5"):
+        with pytest.raises(MissingTextError, match=f"the text that {name} was trained on"):
+            texts.compare("the king", name, STRANGER)
+    assert texts.compare("the king", "small-gpt#5", STRANGER)["lengths"] == [8] * 8
 
 
 def test_tiny_shakespeare_is_downloaded_only_on_request(texts, corpus, monkeypatch):
