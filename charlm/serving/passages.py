@@ -11,11 +11,13 @@ from charlm.data.speakers import is_speaker
 from charlm.errors import CharlmError, quote
 from charlm.inspection.shannon import entropy_bounds, guesses, symbol_of, symbols_of
 from charlm.models.checkpoint import load_description
+from charlm.models.snapshots import split_step
 from charlm.runs.resume import saved_data_path
 from charlm.serving.generate import TextRequest, generate, random_seed
 
 CONTEXT = 240  # characters that are shown before the first letter to guess
-LETTERS, MOST, LEAST = 50, 60, 20  # to guess: up to the end of a word; at most; of a short text
+TYPICAL_LETTERS = 50  # to guess, and those up to the end of a word
+MAX_LETTERS, MIN_LETTERS = 60, 20  # to guess
 ROOM = 600  # characters from which a passage is cut: more than it takes
 MAX_SYMBOLS = 64  # on the page's keyboard
 DIGEST = 12  # digits of a SHA-256 that name a text or a model's weights
@@ -100,12 +102,13 @@ def choose_players(library):
     """Return the Players: the model that the page starts with, and the bigram model beside it.
 
     Beside a bigram model, it is the best bundled one. Models of another alphabet or another
-    training text cannot play together.
+    training text cannot play together. Raises CharlmError if there is no model.
     """
     default = library.default()
-    names = (default, "bigram") if default != "bigram" else ("shakespeare", "bigram")
-    available = library.names()
-    players = [Player(name, *library.get(name)) for name in names if name in available]
+    bigram = split_step(default)[0] == "bigram"
+    names = ("shakespeare", default) if bigram else (default, "bigram")
+    there = [name for name in names if name == default or library.has(name)]
+    players = [Player(name, *library.get(name)) for name in there]
     first = players[0]
     if len(symbols_of(first.tokenizer)) > MAX_SYMBOLS:
         raise CharlmError(
@@ -125,7 +128,7 @@ def new_source(library, players):
     corpus = corpus_of(library, players[0].name)
     text = corpus.validation_text() if corpus else ""
     starts = [match.end() for match in re.finditer(r"\n+", text)]
-    speeches = [end for end in starts if text[:end].endswith("\n\n")]
+    speeches = [end for end in starts if text.endswith("\n\n", 0, end)]
     for candidates in (speeches, starts, [0]):
         if enough := [start for start in candidates if len(text) - start >= ROOM]:
             return Validation(corpus.sha256[:DIGEST], secrets.choice(enough))
@@ -200,25 +203,25 @@ def cut(text):
     """Return (text, places): the part of a text that is played, and the letters to guess.
 
     The text to read before them ends with a word; of a short text, it is the first third. The
-    letters begin a word, and end with one if it ends in time. Names of speakers, which are easy to
-    guess for who knows the play, are shown, as is all that is no letter or space. Raises
-    CharlmError if there are too few letters.
+    letters begin a word, and end with one if it ends in time. Names of speakers, which readers of
+    the play guess easily, are shown, as is all that is no letter or space. Raises CharlmError if
+    there are too few letters.
     """
     first = len(text) // 3 if len(text) < ROOM else CONTEXT
     ends = (match.end() for match in re.finditer(r"\s+", text))
     first = next((end for end in ends if end >= first), first)
     shown, places = speakers(text), []
     for i in range(first, len(text)):
-        if len(places) >= LETTERS and not text[i].isalpha():
+        if len(places) >= TYPICAL_LETTERS and not text[i].isalpha():
             break
-        if len(places) == MOST:
+        if len(places) == MAX_LETTERS:
             break
         if symbol_of(text[i]) and i not in shown:
             places.append(i)
-    if len(places) < LEAST:
+    if len(places) < MIN_LETTERS:
         raise CharlmError(
             f"this text is too short: it leaves {len(places)} letters to guess after its beginning,"
-            f" of at least {LEAST}"
+            f" of at least {MIN_LETTERS}"
         )
     return text[: places[-1] + 1], places
 

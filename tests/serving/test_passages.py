@@ -14,15 +14,17 @@ from charlm.data.tokenizer import CharTokenizer
 from charlm.errors import CharlmError
 from charlm.hub.follow import HubFollowers
 from charlm.inspection.shannon import entropy_bounds, guesses, symbol_of
+from charlm.models import checkpoint
+from charlm.models.snapshots import save_snapshot
 from charlm.runs.directory import create_run_directory
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 from charlm.serving.passages import (
     DIGEST,
-    LEAST,
-    LETTERS,
-    MOST,
+    MAX_LETTERS,
+    MIN_LETTERS,
     ROOM,
+    TYPICAL_LETTERS,
     Typed,
     Validation,
     Written,
@@ -148,6 +150,31 @@ def test_who_plays(folder):
         choose_players(make_library(folder, folder / "large"))
 
 
+def test_a_snapshot_that_the_page_starts_with_plays(folder, monkeypatch):
+    monkeypatch.delenv("CHARLM_DATA", raising=False)
+    for name, kind in (("mine", "today"), ("bigram", "bigram"), ("shakespeare", "today")):
+        add(folder, name, make_text(), kind=kind)
+        save_snapshot(folder / name, checkpoint.load(folder / name)[0], 5)
+    for start, players in (
+        ("mine#5", ["mine#5", "bigram"]),
+        ("bigram#5", ["shakespeare", "bigram#5"]),
+    ):
+        library = make_library(folder, f"{folder / start}")
+        passage = find(library)
+        assert names(passage) == players
+        assert find(library, passage.source) == passage
+
+
+def test_the_only_model_may_have_been_deleted_meanwhile(folder, monkeypatch):
+    add(folder, "mine", make_text())
+    library = make_library(folder)
+    monkeypatch.setattr(library, "default", lambda: "deleted")
+    with pytest.raises(CharlmError, match="there is no model 'deleted'; there is: mine"):
+        choose_players(library)
+    with pytest.raises(CharlmError, match="there is no model in"):
+        choose_players(make_library(folder / "nowhere"))
+
+
 def test_the_saved_path_of_a_run_is_read_only_if_the_page_starts_with_it(folder, data, monkeypatch):
     """Other runs may have a text that a visitor pasted."""
     corpus = read_corpus(data)
@@ -190,10 +217,10 @@ def test_the_letters_of_any_text(text):
     try:
         played, places = cut(text)
     except CharlmError as error:
-        assert f"of at least {LEAST}" in str(error)
+        assert f"of at least {MIN_LETTERS}" in str(error)
         return
     assert text.startswith(played)
-    assert LEAST <= len(places) <= MOST and places == sorted(set(places))
+    assert MIN_LETTERS <= len(places) <= MAX_LETTERS and places == sorted(set(places))
     assert played[places[-1] + 1 :] == ""
     shown = speakers(text)
     for i in range(places[0], len(played)):
@@ -204,7 +231,7 @@ def test_a_passage_begins_and_ends_with_a_word():
     text = make_text()
     played, places = cut(text)
     assert played[: places[0]][-1].isspace()
-    assert LETTERS <= len(places) <= MOST
+    assert TYPICAL_LETTERS <= len(places) <= MAX_LETTERS
     assert not text[len(played)].isalpha()
     assert "KING:" in text and not {text[i] for i in places} & set(":\n.")
     assert speakers("a\n\nKING:\nno: Queen:\nX:\n") == {3, 4, 5, 6, 7}

@@ -12,7 +12,7 @@ from programs import App, CommandLine
 from small_models import SMALL_FLAGS, make_text
 
 from charlm.inspection.shannon import entropy_bounds
-from charlm.serving.passages import MOST
+from charlm.serving.passages import MAX_LETTERS
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 # the answer, as the page received it
@@ -89,7 +89,7 @@ def test_a_game_from_start_to_end_by_keyboard(browser, app):
     with playing(browser, app) as page:
         answer = open_game(page)
         letters, code = answer["letters"], answer["code"]
-        assert 50 <= len(letters) <= MOST
+        assert 50 <= len(letters) <= MAX_LETTERS
         assert code.startswith("corpus.")
         expect(page.locator("#guess-game .origin")).to_contain_text("last tenth of play.txt")
         expect(page).to_have_url(re.compile(f"passage={re.escape(code)}"))
