@@ -37,10 +37,6 @@ class Corpus:
         """Return whether a run that recorded this SHA-256 was trained on this text."""
         return sha256 in (self.sha256, self.file_sha256)
 
-    def training_text(self):
-        """Return the first 90 % as a text."""
-        return self.text[: int(0.9 * len(self.text))]
-
     def check_room(self, block_size):
         """Raise DataError unless the training split is longer than `block_size`."""
         n_train = int(0.9 * len(self.text))
@@ -55,15 +51,16 @@ class Corpus:
         """The first 90 % of the text."""
         return self.text[: int(0.9 * len(self.text))]
 
+    @property
+    def validation_part(self):
+        """The last 10 % of the text."""
+        return self.text[int(0.9 * len(self.text)) :]
+
     def split(self, tokenizer):
         """Return the first 90 % and last 10 % as ids: int64 tensors (N_train,) and (N_val,)."""
         ids = tokenizer.encode_corpus(self.text)
         n_train = int(0.9 * len(ids))
         return ids[:n_train], ids[n_train:]
-
-    def validation_text(self):
-        """Return the last 10 % as a text."""
-        return self.text[int(0.9 * len(self.text)) :]
 
 
 def load_corpus(path=None):
@@ -84,19 +81,20 @@ def load_corpus(path=None):
     return download()
 
 
-def find_corpus(name, sha256, paths, fetch=True):
+def find_corpus(name, sha256, paths, fetch=True, read=None):
     """Return (corpus, path) of the text of a run, which may have been moved since.
 
     `name` and `sha256`: what the run recorded. It is looked for at `paths`, where None entries
     count for nothing, at $CHARLM_DATA, and in the cache directories; with `fetch`, Tiny Shakespeare
-    is downloaded if need be. Raises DataError, which says where it was looked for.
+    is downloaded if need be. `read`: what reads a path, in place of `read_corpus`. Raises
+    DataError, which says where it was looked for.
     """
     shakespeare = sha256 == SHA256
     places = [*paths, os.environ.get("CHARLM_DATA"), *(cached_paths() if shakespeare else ())]
     failures = []
     for path in dict.fromkeys(expand(place) for place in places if place):
         try:
-            corpus = read_corpus(path)
+            corpus = (read or read_corpus)(path)
             if corpus.has_sha256(sha256):
                 return corpus, path
             failures.append(f"{path} is another text")

@@ -6,14 +6,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from charlm.config import SampleConfig
-from charlm.data.corpus import DataError, find_corpus
+from charlm.data.corpus import DataError
 from charlm.data.speakers import is_speaker
 from charlm.errors import CharlmError, quote
 from charlm.inspection.shannon import entropy_bounds, guesses, symbol_of, symbols_of
 from charlm.models.checkpoint import load_description
 from charlm.models.snapshots import split_step
-from charlm.runs.resume import saved_data_path
 from charlm.serving.generate import TextRequest, generate, random_seed
+from charlm.serving.training_text import training_text_of
 
 CONTEXT = 240  # characters that are shown before the first letter to guess
 TYPICAL_LETTERS = 50  # to guess, and those up to the end of a word
@@ -126,7 +126,7 @@ def fits(player, first):
 def new_source(library, players):
     """Return a random source: a Validation, or a Written if the text is not on this machine."""
     corpus = corpus_of(library, players[0].name)
-    text = corpus.validation_text() if corpus else ""
+    text = corpus.validation_part if corpus else ""
     starts = [match.end() for match in re.finditer(r"\n+", text)]
     speeches = [end for end in starts if text.endswith("\n\n", 0, end)]
     for candidates in (speeches, starts, [0]):
@@ -148,16 +148,9 @@ def choose_writer(library, players):
 
 
 def corpus_of(library, name):
-    """Return the Corpus that a model was trained on; None if it is not on this machine.
-
-    A path that a run saved is read only if whoever runs the page started it with this model: other
-    runs may have a visitor's text.
-    """
-    directory = library.path(name)
-    data = load_description(directory).data
-    saved = saved_data_path(directory) if directory == library.start_directory else None
+    """Return the Corpus that a model was trained on; None if there is none for everybody here."""
     try:
-        return find_corpus(data["name"], data["sha256"], [saved], fetch=False)[0]
+        return training_text_of(library, name).read()
     except DataError:
         return None
 
@@ -172,7 +165,7 @@ def text_of(library, players, source):
             "the passage of this address is from the last tenth of a text that is not on this"
             " machine, or not the one that the models here learned from; choose another passage"
         )
-    text = corpus.validation_text()
+    text = corpus.validation_part
     if source.offset >= len(text):
         raise CharlmError(f"the passage of this address begins beyond the end of {corpus.name}")
     origin = f"From the last tenth of {corpus.name}, which no model here was trained on."

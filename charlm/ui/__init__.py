@@ -54,7 +54,7 @@ def build(directory, model=None, limits=None, trainer=None):
         timer = gr.Timer(TICK, active=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Play", id="play", elem_id="play-panel") as play_tab:
-                controls, requests = build_play_tab(library, default, page.readers, jobs)
+                controls, requests = build_play_tab(library, default, page.readers)
             with gr.Tab("Watch", id="watch", elem_id="watch-panel") as watch_tab:
                 view = build_watch_tab(page, monitor, library, timer, watch_tab)
             with gr.Tab("Look inside", id="inside", elem_id="inside-panel") as inside_tab:

@@ -46,11 +46,8 @@ class PlayControls:
     copies: gr.HTML  # what of the text stands in the training text
 
 
-def build_play_tab(library, default, readers, jobs):
-    """Build the tab in the Blocks being built; returns its PlayControls and its Requests.
-
-    `jobs`: the JobQueue.
-    """
+def build_play_tab(library, default, readers):
+    """Build the tab in the Blocks being built; returns its PlayControls and its Requests."""
     gr.HTML("<h2>Write with a model</h2>", elem_classes="screen-reader-only")
     with gr.Row(elem_id="play"):
         with gr.Column(scale=2, min_width=300, elem_id="controls"):
@@ -68,7 +65,7 @@ def build_play_tab(library, default, readers, jobs):
         compared = build_comparison()
     outputs = text, status, chances, compared
     requests = connect_play_events(library, controls, *outputs, readers)
-    texts = TrainingTexts(library, jobs)
+    texts = TrainingTexts(library)
     connect_copied(library, texts, controls, requests)
     add_copied_endpoint(library, texts, default)
     return controls, requests

@@ -19,7 +19,7 @@ from charlm.serving import copied
 from charlm.serving.clients import Client
 from charlm.serving.copied import MAX_INDEXES, MissingTextError, TrainingTexts
 from charlm.serving.job import Job, save_job, save_text
-from charlm.serving.job_queue import JobQueue
+from charlm.serving.job_store import JobStore
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 from charlm.serving.owners import Visitor
@@ -35,7 +35,7 @@ def texts(trained_copy, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(corpus_module, "download", fail_to_download)
     library = Library(trained_copy, HubFollowers(), Limits())
-    return TrainingTexts(library, JobQueue(trained_copy, Limits()))
+    return TrainingTexts(library)
 
 
 def fail_to_download():
@@ -53,7 +53,7 @@ def move_text(texts, path, name="small-gpt"):
 
 def give_text(texts, corpus):
     """Make `small-gpt` a run that OWNER started on the page, with a text of their own."""
-    folder = texts.store.folder / "small-gpt"
+    folder = JobStore(texts.library.directory).folder / "small-gpt"
     move_text(texts, save_text(folder, "small-gpt.txt", corpus.text.encode()))
     save_job(folder, Job("small-gpt", [], True, 30, time.time(), owner=OWNER.owner))
 
@@ -131,7 +131,7 @@ def test_a_visitors_own_text_is_compared_for_this_visitor_only(
 
 def test_a_text_of_a_deleted_or_unknown_owner_is_nobodys(texts, corpus):
     give_text(texts, corpus)
-    (texts.store.folder / "small-gpt" / "job.json").unlink()
+    (JobStore(texts.library.directory).folder / "small-gpt" / "job.json").unlink()
     with pytest.raises(CharlmError, match=PRIVATE):
         texts.compare("the king", "small-gpt", OWNER)
 

@@ -17,6 +17,8 @@ from charlm.inspection.shannon import entropy_bounds, guesses, symbol_of
 from charlm.models import checkpoint
 from charlm.models.snapshots import save_snapshot
 from charlm.runs.directory import create_run_directory
+from charlm.serving import training_text
+from charlm.serving.job import save_text
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
 from charlm.serving.passages import (
@@ -185,6 +187,32 @@ def test_the_saved_path_of_a_run_is_read_only_if_the_page_starts_with_it(folder,
     assert isinstance(passage.source, Validation)
     shutil.rmtree(folder / "mine" / "resume")
     assert isinstance(find(make_library(folder, folder / "mine")).source, Written)
+
+
+def test_a_text_that_a_visitor_gave_is_in_no_game(folder, data, monkeypatch):
+    """Not even if the page starts with the model that was trained on it."""
+    corpus = read_corpus(data)
+    monkeypatch.delenv("CHARLM_DATA")
+    given = save_text(folder / ".jobs" / "mine", "play.txt", corpus.text.encode())
+    add(folder, "mine", corpus.text, corpus.sha256, saved=str(given))
+    library = make_library(folder, folder / "mine")
+    assert isinstance(find(library).source, Written)
+    with pytest.raises(CharlmError, match="a text that is not on this machine"):
+        find(library, Validation(corpus.sha256[:DIGEST], 0))
+
+
+def test_the_text_is_read_once_until_it_changes(folder, data, monkeypatch):
+    corpus, read = read_corpus(data), []
+    monkeypatch.setattr(
+        training_text, "read_corpus", lambda path: read.append(path) or read_corpus(path)
+    )
+    add(folder, "mine", corpus.text, corpus.sha256)
+    for _ in range(2):
+        assert isinstance(find(make_library(folder)).source, Validation)
+    assert read == [data]
+    data.write_text(f"{corpus.text}the end\n")
+    assert isinstance(find(make_library(folder)).source, Written)
+    assert read == [data, data]
 
 
 def test_a_typed_text_is_cleaned_and_carried_by_its_source(folder):
