@@ -56,7 +56,7 @@ async def comparison_updates(library, client, wanted, stop_requested, readers, s
     chances = ""  # of a letter of the texts before
     config, find = sample_config(*wanted.link.settings), partial(find_writer, library, client)
     place = wanted.writers, wanted.link.prompt, config, client, find, stop_requested
-    updates = read_updates(compare(library, *place), readers, session)
+    comparison, updates = None, read_updates(compare(library, *place), readers, session)
     async with aclosing(updates):
         async for comparison in updates:
             mark = first_difference([written.text for written in comparison.texts])
@@ -64,7 +64,7 @@ async def comparison_updates(library, client, wanted, stop_requested, readers, s
             columns += others
             yield [form, *columns, summary_html(wanted, comparison, mark), chances]
             chances = gr.skip()
-    if not stop_requested():
+    if comparison and comparison.done and not stop_requested():  # else its reader left
         bits = await surprises(library, comparison, client)
         yield [form, *columns, summary_html(wanted, comparison, mark, bits), chances]
 
