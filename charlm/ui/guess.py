@@ -8,8 +8,9 @@ from charlm.ui.static_files import SCRIPT_ROUTE, address_of
 
 RULES = """<h2>Guess the next letter</h2>
 <p>In 1951 Claude Shannon measured English by letting people guess a text letter by letter. Can you
-do it better than the models? Guess until you are right; they guess the same letters. Case does not
-matter, and all but letters and spaces is filled in for you. It takes about two minutes.</p>"""
+do it better than the models? Guess letters and spaces until you are right; everything else is
+filled in, and case does not matter. The models guess the same letters. It takes about two
+minutes.</p>"""
 # a fixed container: guess.js fills it, and Gradio never renders it again
 GAME = """<section id="guess-game" data-state="waiting" aria-label="The game">
 <p class="origin"></p>

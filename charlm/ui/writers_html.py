@@ -56,7 +56,7 @@ def presets(library, model):
 
 
 def writer_html(library, number, writer):
-    """Return the choices for one writer; the third may be nobody."""
+    """Return the choices for one writer; the third is optional."""
     ordinal, names = ORDINALS[number], library.names()
     run, step = split_step(writer.model)
     names += [run] if run and run not in names else []
