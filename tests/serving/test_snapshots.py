@@ -16,10 +16,12 @@ from charlm.hub.pull import PulledModel
 from charlm.models.snapshots import save_snapshot, snapshot_steps
 from charlm.runs.history import History
 from charlm.runs.log import RunLog
+from charlm.serving.copied import TrainingTexts
 from charlm.serving.generate import TextRequest, generate
 from charlm.serving.inspection import ablations, attention_of, next_alternatives, score_text
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
+from charlm.serving.owners import Visitor
 from charlm.serving.snapshots import snapshots_of
 from charlm.training.events import Snapshot
 
@@ -76,6 +78,20 @@ def test_every_use_of_a_model_takes_a_snapshot(library, use):
         assert str(error.value).endswith("; it has: 0, 5") and "\n" not in str(error.value)
     with pytest.raises(CharlmError, match="there is no model 'nobody#5'; there is: small"):
         use(library, "nobody#5")
+
+
+def test_a_text_is_compared_with_the_training_text_of_a_snapshots_run(trained_copy, tokenizer):
+    run = trained_copy / "small-gpt"
+    add_snapshots(run, tokenizer, 0, 5)
+    texts = TrainingTexts(Library(trained_copy, HubFollowers(), Limits()))
+    found = texts.compare("the king", "small-gpt", Visitor("1.2.3.4"))
+    assert found["lengths"] == [8] * 8
+    for step in (0, 5):
+        assert texts.is_indexed(f"small-gpt#{step}", Visitor("1.2.3.4"))
+        assert texts.compare("the king", f"small-gpt#{step}", Visitor("1.2.3.4")) == found
+    for step in ("7", *MALFORMED):
+        with pytest.raises(CharlmError, match=r"^small-gpt has no snapshot of step .*: 0, 5$"):
+            texts.compare("the king", f"small-gpt#{step}", Visitor("1.2.3.4"))
 
 
 def test_a_run_without_snapshots_says_so(library, model_directory):
