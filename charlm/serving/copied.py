@@ -1,6 +1,6 @@
 """What of a text stands in the training text of a model, which is indexed when it is first used.
 
-Whoever may compare texts with a training text can read all of it, piece by piece. So only the
+A client that compares texts with a training text can read all of it, piece by piece. So only the
 visitor who gave a text to train on may do so: see training_text.py.
 """
 

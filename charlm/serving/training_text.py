@@ -4,7 +4,7 @@ It is looked for where a resumed run would look for it, under one rule for all t
 path that a run saved counts for nothing
 - for a model from the Hub, whose repository must not choose a file of this machine,
 - for a text that a visitor gave, unless this visitor asks: see owners.py,
-- where what is quoted is for everybody, as in the game, unless the page was started with the model.
+- where everybody sees the quotations, as in the game, unless the page was started with the model.
 """
 
 import functools

@@ -97,7 +97,7 @@ def missing_html(error, serial):
     if not error.can_fetch:
         return notice_html(str(error), serial)
     return section_html(
-        "<p>To find what is copied, this page needs the text that the model was trained on, which"
+        "<p>To find copied pieces, this page needs the text that the model was trained on, which"
         f" is not on this machine.</p><p>{button} <small>about 1 MB, once</small></p>",
         serial,
     )

@@ -44,7 +44,7 @@ def connect_guess_events(library, notice):
 def passage_json(passage):
     """Return a Passage as the game reads it.
 
-    "letters" lists [what is shown before the letter, the letter, its symbol].
+    "letters" lists [the characters shown before the letter, the letter, its symbol].
     """
     text, ends = passage.text, [place + 1 for place in passage.places]
     starts = [passage.places[0], *ends]

@@ -1,11 +1,10 @@
 // The slider under the loss curve: it shows what the run wrote at each step, and what its snapshots
-// write from the visitor's prompt. The server sends both as data; the address holds what is shown.
+// write from the visitor's prompt. The server sends both as data; the address names the step and the prompt.
 (() => {
   const find = (id) => document.getElementById(id);
   const SEED = /^\d{1,15}$/; // a larger number would be rounded
   const MAX_PROMPT = 200; // characters, as the server allows
   const SECONDS = 0.9; // that a step is shown while all are played
-  const NAMES = ["step", "snapshot_prompt", "snapshot_seed"];
 
   let run = null; // { run, steps: [{ step, x, facts, kept, html }], marks }
   let shown = null; // the step that is shown; null: the last one, also when more are added
@@ -187,7 +186,7 @@
     if (!asked || (asked.get("run") && asked.get("run") !== run.run)) return;
     const step = /^\d{1,10}$/.exec(asked.get("step") ?? "");
     if (step && run.steps.length) shown = Number(step[0]);
-    const [prompt, seed] = NAMES.slice(1).map((name) => asked.get(name));
+    const [prompt, seed] = [asked.get("snapshot_prompt"), asked.get("snapshot_seed")];
     asked = null;
     const isValid = SEED.test(seed ?? "1") && (prompt ?? "").length <= MAX_PROMPT;
     if ((prompt === null && seed === null) || !isValid) return; // the server says what is wrong

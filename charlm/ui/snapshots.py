@@ -125,7 +125,7 @@ def connect_snapshots(library, view, readers):
 async def texts_of_steps(library, client, wanted, stop_requested, readers, session):
     """Yield the texts of a StepsRequest as data for snapshots.js, after each text.
 
-    It ends if stop_requested() returns true, or if nobody in the session reads the texts. Raises
+    It ends when stop_requested() returns true, or when the session stops reading. Raises
     CharlmError, as for a step that was not kept.
     """
     run, prompt, seed, texts = wanted.run, wanted.prompt, wanted.seed, {}
