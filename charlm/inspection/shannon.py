@@ -48,7 +48,7 @@ def falling(shares):
 
 
 def symbol_of(char):
-    """Return the symbol that players guess for a character: its lower case, or a space; "" for any other.
+    """Return the symbol to guess for a character: its lower case, or a space; "" for any other.
 
     Shannon's alphabet for English: 26 letters and the space. A letter whose lower case is several
     characters is guessed as it is. Punctuation, digits and line breaks are not guessed: a line

@@ -1,5 +1,6 @@
 // The slider under the loss curve: it shows what the run wrote at each step, and what its snapshots
-// write from the visitor's prompt. The server sends both as data; the address names the step and the prompt.
+// write from the visitor's prompt. The server sends both as data; the address names
+// the step and the prompt.
 (() => {
   const find = (id) => document.getElementById(id);
   const SEED = /^\d{1,15}$/; // a larger number would be rounded
