@@ -4,6 +4,7 @@ Token ids in, token ids out; no text.
 """
 
 from collections import deque
+from itertools import islice
 
 import torch
 
@@ -14,8 +15,8 @@ from charlm.generation.stream import Stream, context_start
 from charlm.models.parts import switches
 from charlm.rng import uniform
 
-PREFILL_CHUNK = 64  # characters prefilled between two steps
-PREFILL_SLOT = 0  # of the decoder; decoding[i] uses slot i + 1
+PREFILL_ROWS = 128  # characters prefilled between two steps
+PREFILL_SLOT = 0  # of the decoder, for a long context; decoding[i] uses slot i + 1
 MAX_ROWS_WITH_DRAFT = 8  # proposals fill a step up to this many rows
 
 
@@ -23,8 +24,9 @@ class Batch:
     """The streams that one decoder decodes together.
 
     Streams join at any step and leave when they end or are removed. A stream first waits in
-    `prefilling`, until the prefill slot has read all of its context but the last character, one
-    stream at a time. Then it moves to its own slot and to `decoding`.
+    `prefilling`, until all of its context but the last character has been read. Then it moves to
+    `decoding`. Short contexts are read together, each in the slot where its stream will decode; a
+    long one is read in chunks in the prefill slot.
     """
 
     def __init__(self, model, max_streams, draft=None, max_draft_updates=MAX_ROWS_WITH_DRAFT):
@@ -151,29 +153,58 @@ class Batch:
         self._settings = {}
 
     def _prefill(self):
-        """Read up to PREFILL_CHUNK characters of waiting contexts in the prefill slot."""
-        budget = PREFILL_CHUNK
-        while budget > 0 and self.prefilling and len(self.decoding) < self.max_streams:
-            stream = self.prefilling[0]
-            stream.context_start = context_start(len(stream.ids), self.block_size)
-            context = stream.ids[stream.context_start : -1]  # the next step reads the last id
-            self.decoder.reserve(len(self.decoding) + 2)
-            if not self._prefilled:
-                self.decoder.reset(PREFILL_SLOT)
-            chunk = context[self._prefilled : self._prefilled + budget]
-            if chunk:
-                on = self._switches_of([stream])
-                self.decoder.step(PREFILL_SLOT, [chunk], [self._prefilled], on)
-                self.decoder.accept([len(chunk)])
-            self._prefilled += len(chunk)
-            budget -= max(1, len(chunk))
-            if self._prefilled == len(context):
-                self._start_decoding(self.prefilling.popleft())
+        """Read up to PREFILL_ROWS characters of the contexts that wait, padding included."""
+        rows = PREFILL_ROWS
+        streams = min(self.max_streams, len(self.decoding) + len(self.prefilling))
+        self.decoder.reserve(PREFILL_SLOT + 1 + streams)  # at once, since it copies all slots
+        while rows > 0 and self.prefilling and len(self.decoding) < self.max_streams:
+            contexts = [] if self._prefilled else self._short_contexts(rows)
+            rows -= self._prefill_together(contexts) if contexts else self._prefill_chunk(rows)
 
-    def _start_decoding(self, stream):
-        self.decoding.append(stream)
-        self.decoder.copy(PREFILL_SLOT, PREFILL_SLOT + len(self.decoding))
-        self._prefilled, self._settings = 0, {}
+    def _short_contexts(self, rows):
+        """Return the contexts of the first streams that wait, which fit in `rows` if padded."""
+        contexts, longest = [], 1
+        for stream in islice(self.prefilling, self.max_streams - len(self.decoding)):
+            context = self._context_of(stream)
+            longest = max(longest, len(context))
+            if (len(contexts) + 1) * longest > rows:
+                break
+            contexts.append(context)
+        return contexts
+
+    def _prefill_together(self, contexts):
+        """Read the contexts of the first streams that wait; return the rows that it took."""
+        first, S, n = PREFILL_SLOT + 1 + len(self.decoding), len(contexts), max(map(len, contexts))
+        streams = [self.prefilling.popleft() for _ in contexts]
+        self.decoder.reset(first, S)
+        if n:
+            ids = [[*context, *[0] * (n - len(context))] for context in contexts]
+            self.decoder.step(first, ids, [0] * S, self._switches_of(streams))
+            self.decoder.accept([len(context) for context in contexts])
+        self.decoding += streams
+        self._settings = {}
+        return S * max(1, n)
+
+    def _prefill_chunk(self, rows):
+        """Read a part of the first context that waits; return the rows that it took."""
+        stream = self.prefilling[0]
+        context = self._context_of(stream)
+        if not self._prefilled:
+            self.decoder.reset(PREFILL_SLOT)
+        chunk = context[self._prefilled : self._prefilled + rows]
+        self.decoder.step(PREFILL_SLOT, [chunk], [self._prefilled], self._switches_of([stream]))
+        self.decoder.accept([len(chunk)])
+        self._prefilled += len(chunk)
+        if self._prefilled == len(context):
+            self.decoding.append(self.prefilling.popleft())
+            self.decoder.copy(PREFILL_SLOT, PREFILL_SLOT + len(self.decoding))
+            self._prefilled, self._settings = 0, {}
+        return len(chunk)
+
+    def _context_of(self, stream):
+        """Return the ids to prefill; the next step reads the last id."""
+        stream.context_start = context_start(len(stream.ids), self.block_size)
+        return stream.ids[stream.context_start : -1]
 
 
 def decode(model, ids, config):

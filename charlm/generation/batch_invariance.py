@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 TILE = 8  # rows
-SIZES = (2, 4, *range(TILE, 129, TILE))  # numbers of rows in a step; others are padded to the next
+# numbers of rows in a step; others are padded to the next
+SIZES = (2, 4, *range(TILE, 129, TILE), *range(160, 257, 32))
 
 
 def padded_size(rows):

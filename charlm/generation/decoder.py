@@ -47,8 +47,8 @@ class BigramDecoder:
     def reserve(self, slots):
         """Allocate slots 0 to `slots` - 1 at least. Existing slots keep their caches."""
 
-    def reset(self, slot):
-        """Clear the cache of a slot."""
+    def reset(self, first, count=1):
+        """Clear the caches of `count` slots, `first` and the following ones."""
 
     def copy(self, source, target):
         """Copy the cache of one slot to another."""
@@ -105,9 +105,9 @@ class GPTDecoder:
                 layer.cache = torch.cat((layer.cache, new))
 
     @torch.inference_mode()
-    def reset(self, slot):
+    def reset(self, first, count=1):
         for layer in self.layers:
-            layer.cache[slot] = 0
+            layer.cache[first : first + count] = 0
 
     @torch.inference_mode()
     def copy(self, source, target):
