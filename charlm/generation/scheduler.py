@@ -7,7 +7,8 @@ from charlm.errors import CharlmError
 from charlm.generation.fair_queue import FairQueue
 
 DISPLACED = "too many texts were asked for from your network at once, and others wait too"
-CROWDED = 4  # clients that compete share max_streams divided by this, so that each is fast
+CROWDED = 8  # clients that compete share max_streams divided by this, so that each is fast
+FIRST_SLICE = 50  # characters, while others wait for their first ones
 
 
 class AdmissionError(CharlmError):
@@ -26,8 +27,8 @@ class Scheduler:
 
     `limits` (see serving/limits.py): up to max_streams run and max_queue wait; a session has up to
     max_per_visitor of them. While streams wait, one that has used up its time slice of time_slice
-    characters is preempted and waits again. A stream ends max_seconds after its first time slice
-    began.
+    characters is preempted and waits again. For a stream that has never run, the slices of others
+    are shorter: see `is_due`. A stream ends max_seconds after its first time slice began.
 
     Any number of a client's streams run while it is alone. Once another client has one, each runs
     at most its share, and what a client has beyond it is preempted. In a full queue, the newest
@@ -115,26 +116,41 @@ class Scheduler:
             return []
         share, running = self.share(), Counter(stream.client for stream in self.running)
         room = self.limits.max_streams - len(self.running)
-        due = [s for s in self.running if s.slice_chars >= self.limits.time_slice]
-        decisions, refused = [], set()  # refused: clients
+        due = {new: [s for s in self.running if self.is_due(s, new)] for new in (False, True)}
+        decisions, refused = [], set()
         for stream in self.waiting:
-            if stream.client in refused:
+            new = stream.start_time is None
+            if (stream.client, new) in refused:
                 continue
             at_share = running[stream.client] >= share
             preempted = []
             if at_share or room <= 0:
-                candidates = [s for s in due if s.client == stream.client] if at_share else due
+                candidates = due[new]
+                if at_share:
+                    candidates = [s for s in candidates if s.client == stream.client]
                 if not candidates:
-                    refused.add(stream.client)
+                    refused.add((stream.client, new))
                     continue
                 preempted = [max(candidates, key=lambda s: running[s.client])]
-                due.remove(preempted[0])
+                for streams in due.values():
+                    streams[:] = [s for s in streams if s is not preempted[0]]
                 running[preempted[0].client] -= 1
                 room += 1
             running[stream.client] += 1
             room -= 1
             decisions.append((stream, preempted))
         return decisions
+
+    def is_due(self, stream, for_new):
+        """Return whether a running stream has used up its time slice.
+
+        `for_new`: whether the stream that waits has never run. A slice then ends after FIRST_SLICE
+        characters, or as many as the context had at its beginning: the characters that are read
+        again after it are at most twice those that it wrote.
+        """
+        chars = stream.slice_chars
+        shorter = chars >= max(FIRST_SLICE, stream.context_length - chars)
+        return chars >= self.limits.time_slice or (for_new and shorter)
 
     def _preempt(self, stream):
         self.running.remove(stream)

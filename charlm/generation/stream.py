@@ -32,6 +32,11 @@ class Stream:
         return len(self.ids) >= self.final_length
 
     @property
+    def context_length(self):
+        """The number of characters that the model sees, once the stream has run."""
+        return len(self.ids) - self.context_start
+
+    @property
     def ended(self):
         """Whether no more characters will come."""
         return self.complete or self.stopped or self.error is not None

@@ -20,7 +20,7 @@ from charlm.models import checkpoint
 from charlm.models.snapshots import check_step, snapshot_steps, split_step
 from charlm.paths import expand, resolve
 from charlm.serving.fair_pool import Pools
-from charlm.serving.limits import check_hub_model
+from charlm.serving.limits import check_hub_model, streams_that_fit
 from charlm.serving.location import Location
 from charlm.serving.model_summary import summarize
 
@@ -224,7 +224,9 @@ class Library:
                 self._loaded[name] = version, loaded
                 return loaded
             model, tokenizer = location.load()
-            loaded = Loaded(model, tokenizer, Engine(model, self.limits, self.should_yield))
+            streams = streams_that_fit(model.kind, model.config, self.limits)
+            limits = replace(self.limits, max_streams=streams)
+            loaded = Loaded(model, tokenizer, Engine(model, limits, self.should_yield))
             paths = self._paths()  # deleted models are unloaded, too
             kept = {n: each for n, each in self._loaded.items() if {n, split_step(n)[0]} & {*paths}}
             self._loaded = kept

@@ -17,6 +17,7 @@ MAX_LAYERS = 64
 MAX_CONV = 64  # latest characters that a block without attention sees
 MAX_ATTENTION = 2**28  # attention weights in a step, over all layers and heads
 MAX_LOGITS = 2**27  # logits in a step
+FEWEST_STREAMS = 128  # texts at a time for which a model of the Hub must have the memory
 MAX_SNAPSHOT_BYTES = 100_000_000  # of a run
 OPTIONS = (  # that visitors may change; the preset determines the others
     "steps",
@@ -73,7 +74,7 @@ class Limits(Checked):
         "CHARLM_MAX_SECONDS", 300, "seconds from a text's first time slice until it is stopped"
     )
     max_streams: int = limit(
-        "CHARLM_MAX_STREAMS", 128, "texts that a model generates at a time; at most 128", most=128
+        "CHARLM_MAX_STREAMS", 256, "texts that a model generates at a time; at most 256", most=256
     )
     max_queue: int = limit("CHARLM_MAX_LINE", 200, "texts that wait in a model's queue")
     max_per_visitor: int = limit(
@@ -203,10 +204,16 @@ def check_model(description, limits):
         most = MAX_ATTENTION // (model.n_layer * model.block_size**2)
         require_at_most(most, "n_head", model.n_head)
     check_parameters(description, limits)
-    cache = limits.max_streams * cache_bytes(description.kind, model)
-    if cache > limits.max_memory * 1e6:
-        allowed = f"so small that {limits.max_streams} texts need {limits.max_memory:,} MB at most"
+    fewest = min(limits.max_streams, FEWEST_STREAMS)
+    if streams_that_fit(description.kind, model, limits) < fewest:
+        allowed = f"so small that {fewest} texts need {limits.max_memory:,} MB at most"
         require(False, "block_size", model.block_size, allowed)
+
+
+def streams_that_fit(kind, config, limits):
+    """Return how many texts a model may generate at a time, whose memory the limits bound."""
+    each = max(1, cache_bytes(kind, config))
+    return max(1, min(limits.max_streams, int(limits.max_memory * 1e6) // each))
 
 
 def check_hub_model(directory, sizes, limits):

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from charlm.generation.scheduler import AdmissionError, Scheduler
+from charlm.generation.scheduler import FIRST_SLICE, AdmissionError, Scheduler
 
 
 @dataclass(eq=False)
@@ -19,6 +21,7 @@ class FakeStream:
     stopped: bool = False
     slice_chars: int = 0
     start_time: float | None = None
+    context_length: int = 0
 
 
 def make_scheduler(**changes):
@@ -163,8 +166,8 @@ def test_a_client_alone_uses_all_and_beside_another_its_share():
     (other,) = submit(scheduler, "x", "B")
     changes = scheduler.schedule(now=1.0)
     assert changes.add == [other]
-    assert len(changes.remove) == 14
-    assert sum(stream in scheduler.running for stream in many) == 2
+    assert len(changes.remove) == 15
+    assert sum(stream in scheduler.running for stream in many) == 1
     other.ended = True
     scheduler.schedule(now=2.0)
     assert sum(stream in scheduler.running for stream in many) == 16
@@ -202,3 +205,94 @@ def test_a_decision_among_hundreds_takes_little_time():
     for _ in range(100):
         scheduler.schedule(now=0.0)
     assert time.perf_counter() - start < 0.2, "two milliseconds each on a busy machine"
+
+
+def test_slices_are_short_while_a_stream_waits_that_has_never_run():
+    scheduler = make_scheduler(max_streams=1, time_slice=500)
+    a, b = submit(scheduler, "ab")
+    scheduler.schedule(now=0.0)
+    a.slice_chars, a.context_length = FIRST_SLICE, FIRST_SLICE + 7
+    assert names(scheduler.schedule(now=1.0).add) == "b"
+    b.slice_chars, b.context_length = 499, 256
+    assert not any(scheduler.schedule(now=2.0)), "the other one has its first characters"
+    b.slice_chars = 500
+    assert names(scheduler.schedule(now=3.0).add) == "a"
+
+
+def test_a_short_slice_is_worth_reading_its_context():
+    scheduler = make_scheduler(max_streams=1, time_slice=500)
+    a, _ = submit(scheduler, "ab")
+    scheduler.schedule(now=0.0)
+    a.slice_chars, a.context_length = 99, 199
+    assert not any(scheduler.schedule(now=1.0))
+    a.slice_chars, a.context_length = 100, 200
+    assert names(scheduler.schedule(now=2.0).add) == "b"
+
+
+def test_a_new_stream_of_a_client_is_not_held_up_by_an_old_one():
+    scheduler = make_scheduler(max_streams=1, time_slice=500, max_queue=9)
+    a, b = submit(scheduler, "ab", "A", 1)
+    scheduler.schedule(now=0.0)
+    a.slice_chars = FIRST_SLICE
+    scheduler.schedule(now=1.0)
+    submit(scheduler, "c", "A", 2)
+    assert names(scheduler.waiting) == "ac"
+    b.slice_chars = FIRST_SLICE
+    assert names(scheduler.schedule(now=2.0).add) == "c"
+
+
+CONTEXT = 256  # characters
+
+
+def simulate(scheduler, arrivals, prompt, length):
+    """Generate a character of each running stream per step until all have `length`.
+
+    `arrivals`: (step, client) of each. Returns (steps until its first character of each stream,
+    characters that were read because a stream was preempted).
+    """
+    streams = {}  # -> its (step of arrival, characters, step of the first one)
+    arrivals, read_again, step = sorted(arrivals), 0, 0
+    while arrivals or len(scheduler):
+        while arrivals and arrivals[0][0] <= step:
+            began, client = arrivals.pop(0)
+            stream = FakeStream("s", client, len(arrivals))
+            scheduler.submit(stream)
+            streams[stream] = [began, 0, None]
+        for stream in scheduler.schedule(now=0.0).add:
+            again = streams[stream][2] is not None
+            stream.context_length = min(CONTEXT, prompt + streams[stream][1])
+            read_again += stream.context_length if again else 0
+        for stream in scheduler.running:
+            state = streams[stream]
+            state[1] += 1
+            state[2] = step if state[2] is None else state[2]
+            stream.slice_chars += 1
+            stream.context_length = min(CONTEXT, stream.context_length + 1)
+            stream.ended = state[1] >= length
+        step += 1
+        assert step < 100_000
+    return [first - began for began, _, first in streams.values()], read_again
+
+
+@given(
+    arrivals=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 5)), min_size=1, max_size=80),
+    prompt=st.integers(1, CONTEXT),
+    length=st.integers(1, 600),
+)
+@settings(max_examples=40, deadline=None)
+def test_everybody_sees_text_soon_and_little_is_read_again(arrivals, prompt, length):
+    scheduler = make_scheduler(max_streams=16, max_queue=100, time_slice=500)
+    waits, read_again = simulate(scheduler, arrivals, prompt, length)
+    clients = len({client for _, client in arrivals})
+    at_a_time = 16 if clients == 1 else max(1, 16 // (8 * clients))
+    rounds = len(arrivals) // at_a_time + 1
+    assert max(waits) <= rounds * (max(FIRST_SLICE, prompt) + 1)
+    if clients == 1:  # another one that comes may preempt at any time
+        assert read_again <= 2 * len(arrivals) * length
+
+
+def test_forty_visitors_with_room_for_sixteen_see_text_long_before_a_text_ends():
+    scheduler = make_scheduler(max_streams=16, max_queue=100, time_slice=500)
+    waits, read_again = simulate(scheduler, [(0, "school")] * 40, 7, 300)
+    assert max(waits) == 2 * FIRST_SLICE
+    assert read_again < 40 * 100
