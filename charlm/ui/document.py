@@ -1,17 +1,28 @@
 """The HTML document that Gradio starts in, with the page's own tags and its first paint."""
 
-from charlm.serving.asgi import route_of
+import asyncio
+
+from charlm.serving.asgi import header, route_of
 from charlm.ui.first_paint import with_first_paint
 from charlm.ui.preview import visitor_address, with_tags
 from charlm.ui.static_files import FILES, send_file
 
+MAX_DOCUMENTS = 16  # kept, of 350 kB: one for each address under which visitors reach the page
+# besides the host: Gradio makes the page's own links from them
+ADDRESS_HEADERS = ("x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
+
 
 class Document:
-    """Middleware that rewrites the document, and serves the files that it names."""
+    """Middleware that rewrites the document, and serves the files that it names.
+
+    Gradio takes 30 ms of a core for the document, which is the same for all visitors: it is kept.
+    """
 
     def __init__(self, app, page):
         """`page`: the gr.Blocks served, with its `masthead`."""
         self.app, self.page = app, page
+        self._documents = {}  # key -> (start, body), the oldest first
+        self._rendering = asyncio.Lock()  # a crowd that comes at once waits for one rendering
 
     async def __call__(self, scope, receive, send):
         route = route_of(scope) if scope["type"] == "http" else ""
@@ -19,22 +30,40 @@ class Document:
             return await send_file(send, FILES[route], scope["method"] == "HEAD")
         if route != "/" or scope["method"] != "GET":
             return await self.app(scope, receive, send)
+        start, body = await self._document(scope, receive)
+        if is_html(start):
+            body = with_first_paint(body, scope["query_string"], self.page)
+        await send(start | {"headers": with_length(start["headers"], len(body))})
+        return await send({"type": "http.response.body", "body": body})
+
+    async def _document(self, scope, receive):
+        """Return (the message that starts the response, the body) without the first paint."""
+        address = visitor_address(scope, self.page.share_url)
+        key = (address, *(header(scope, name) for name in ADDRESS_HEADERS))
+        if key in self._documents:
+            return self._documents[key]
+        async with self._rendering:
+            if key not in self._documents:
+                start, body = await self._render(scope, receive)
+                if start["status"] != 200 or not is_html(start):
+                    return start, body
+                while len(self._documents) >= MAX_DOCUMENTS:
+                    del self._documents[next(iter(self._documents))]
+                self._documents[key] = start, with_tags(body, address)
+            return self._documents[key]
+
+    async def _render(self, scope, receive):
+        """Return what Gradio answers to a request without its query."""
         start, parts = {}, []
 
-        async def rewrite(message):
+        async def collect(message):
             if message["type"] == "http.response.start":
                 start.update(message)
-                return
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                body = b"".join(parts)
-                if is_html(start):
-                    body = with_tags(body, visitor_address(scope, self.page.share_url))
-                    body = with_first_paint(body, scope["query_string"], self.page)
-                await send(start | {"headers": with_length(start["headers"], len(body))})
-                await send(message | {"body": body})
+            else:
+                parts.append(message.get("body", b""))
 
-        return await self.app(scope, receive, rewrite)
+        await self.app(scope | {"query_string": b""}, receive, collect)
+        return start, b"".join(parts)
 
 
 def is_html(start):

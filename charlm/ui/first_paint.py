@@ -4,6 +4,7 @@ Gradio's document is an empty page in the light theme. Its script fetches the re
 sets the theme, the style sheets and the components, which moves the page at each step.
 """
 
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -32,6 +33,7 @@ def with_first_paint(body, query, page):
     return body.replace(APP, frame.encode() + APP, 1)
 
 
+@cache
 def head_html(theme_hash):
     """Return the page's style, and the script that replaces the frame by the page."""
     theme = f'<link rel="stylesheet" href="theme.css?v={theme_hash}">'

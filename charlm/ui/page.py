@@ -24,10 +24,11 @@ from charlm.ui.sessions import Session, Sessions
 MAX_TYPED_CHARS = 10_000  # in a text box that says no other limit
 MAX_CHOICES = 100
 MAX_PATH_CHARS = 1_000
+SKIP = gr.skip()
 
 
 class Page(gr.Blocks):
-    """Blocks that differ from Gradio's in three points.
+    """Blocks that differ from Gradio's in four points.
 
     The inputs of every event and endpoint are checked before Gradio looks at them: it would fetch
     the addresses in objects that look like its files, and report a wrong type without its name.
@@ -35,6 +36,8 @@ class Page(gr.Blocks):
     checked by the component that they come from.
 
     Answers that nobody reads are dropped: see `readers`.
+
+    Updates of a text, which are plain strings, are passed on as they are.
 
     The API information describes each parameter as the docstring of its function does. Gradio
     labels the parameters of `gr.api` "1st", "2nd", ... and leaves their descriptions empty.
@@ -95,6 +98,17 @@ class Page(gr.Blocks):
         state = state or Session(self)
         blocks = zip(block_fn.inputs, inputs, strict=True)
         return [state[block._id] if block.stateful else value for block, value in blocks]
+
+    async def postprocess_data(self, block_fn, predictions, state):
+        """Return an event's outputs as the browser gets them.
+
+        Gradio would build a component for each gr.skip() of each update of a text.
+        """
+        plain = not block_fn.postprocess and isinstance(predictions, list)
+        if plain and all(isinstance(value, str) or value == SKIP for value in predictions):
+            self.validate_outputs(block_fn, predictions)
+            return predictions
+        return await super().postprocess_data(block_fn, predictions, state)
 
     def get_api_info(self, *args, **kwargs):
         """Return Gradio's API information with each parameter's name and description."""
