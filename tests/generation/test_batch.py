@@ -1,6 +1,7 @@
 """Streams decoded together and alone."""
 
 import random
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from small_models import make_model
 
 from charlm.config import SampleConfig
+from charlm.generation import batch as batches
 from charlm.generation.batch import Batch, decode
 from charlm.generation.stream import Stream
 
@@ -41,12 +43,21 @@ def test_a_text_continued_from_any_prefix_is_the_same_text(name, prompt, config)
         assert alone(MODELS[name], prompt + whole[:i], one) == [whole[i]]
 
 
+@pytest.mark.parametrize("rows", [7, 128])
 @pytest.mark.parametrize("tiled", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 @given(texts=st.lists(st.tuples(PROMPTS, SETTINGS, st.integers(0, 9)), min_size=1, max_size=30))
 @settings(max_examples=15)
-def test_a_text_is_the_same_in_a_crowd(name, tiled, texts):
-    """Streams join a batch at different steps, and may have to wait for a slot."""
+def test_a_text_is_the_same_in_a_crowd(name, tiled, rows, texts):
+    """Streams join a batch at different steps, and may have to wait for a slot.
+
+    Their contexts are read together, or in chunks of 7.
+    """
+    with mock.patch.object(batches, "PREFILL_ROWS", rows):
+        check_crowd(name, tiled, texts)
+
+
+def check_crowd(name, tiled, texts):
     model, batch = MODELS[name], Batch(MODELS[name], max_streams=random.Random(1).choice([3, 20]))
     batch.decoder.tiled = tiled and name != "bigram"
     streams, waiting = [], list(texts)
@@ -66,6 +77,39 @@ def test_a_text_is_the_same_in_a_crowd(name, tiled, texts):
         while not expected.complete:
             reference.step()
         assert stream.ids == expected.ids
+
+
+def test_a_text_is_the_same_among_256():
+    model, configs = MODELS["convolving"], [SampleConfig(20, seed=i) for i in range(256)]
+    batch, streams = (
+        Batch(model, max_streams=256),
+        [Stream([1] * (1 + i % 9), c) for i, c in enumerate(configs)],
+    )
+    for stream in streams:
+        batch.add(stream)
+    most = 0
+    while not batch.is_empty:
+        batch.step()
+        most = max(most, len(batch.decoding))
+    assert most > 200
+    for i in range(0, 256, 15):
+        prompt = [1] * (1 + i % 9)
+        assert streams[i].ids == prompt + alone(model, prompt, configs[i])
+
+
+def test_short_contexts_are_read_in_few_passes():
+    batch, passes = Batch(MODELS["today"], max_streams=64), []
+    step = batch.decoder.step
+
+    def counted(first, ids, *others):
+        passes.append(len(ids))
+        return step(first, ids, *others)
+
+    batch.decoder.step = counted
+    for i in range(40):
+        batch.add(Stream([1] * (5 + i % 5), SampleConfig(50, seed=i)))
+    batch.step()
+    assert passes == [batches.PREFILL_ROWS // 8] * 2  # eight rows each: a prompt but its last id
 
 
 @pytest.mark.parametrize("when", range(0, 12, 3))
