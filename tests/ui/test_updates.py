@@ -1,0 +1,45 @@
+"""What an event's outputs become on the way to the browser."""
+
+import asyncio
+
+import gradio as gr
+
+from charlm.serving.fair_pool import Pools
+from charlm.ui.events import FAST
+from charlm.ui.page import Page
+
+
+def make_page():
+    with Page({}, Pools()) as page:
+        outputs = [gr.HTML(), gr.HTML(), gr.HTML()]
+        button = gr.Button()
+        button.click(lambda: None, None, outputs, **FAST)
+        button.click(lambda: None, None, outputs)
+    return page, *page.fns.values()
+
+
+def results(page, event, predictions):
+    made = asyncio.run(page.postprocess_data(event, predictions, None))
+    for update in made:
+        if isinstance(update, dict):  # Gradio sends an HTML these, which it does not have
+            assert update.pop("props", None) in (None, {"__type__": "update"})
+    return made
+
+
+def test_updates_of_a_text_are_what_gradio_would_make_of_them_without_new_components(monkeypatch):
+    page, fast, slow = make_page()
+    update = ["<p>To be &amp;", gr.skip(), ""]
+    expected = results(page, slow, list(update))
+
+    def refuse(*_, **__):
+        raise AssertionError("a component was built")
+
+    monkeypatch.setattr(gr.HTML, "__init__", refuse)
+    assert results(page, fast, update) == expected
+    assert expected == update
+
+
+def test_other_updates_pass_through_gradio():
+    page, fast, _ = make_page()
+    made = results(page, fast, ["text", gr.update(visible=False), gr.skip()])
+    assert made == ["text", {"__type__": "update", "visible": False}, {"__type__": "update"}]
