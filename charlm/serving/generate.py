@@ -16,6 +16,7 @@ from charlm.serving.clients import NOBODY
 FIRST_UPDATE_SECONDS = 0.04  # until the first characters are shown
 POLL_SECONDS = 0.004  # between checks whether a short text has ended already
 UPDATE_SECONDS = 0.08  # between updates: twelve a second look fluent and cost little
+FIRST_CHECKS = 10  # for the first character, in the time between two updates
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ async def follow(engine, tokenizer, request, client, stop_requested, interval):
 
     try:
         yield progress()
-        await ended_or_after(stream, FIRST_UPDATE_SECONDS)
+        await true_or_after(lambda: stream.ended, FIRST_UPDATE_SECONDS, POLL_SECONDS)
         while True:
             if stop_requested():
                 stream.stopped = True
@@ -119,7 +120,8 @@ async def follow(engine, tokenizer, request, client, stop_requested, interval):
                 return
             position = engine.queue_position(stream)
             yield progress(queue_position=position, other_streams=others)
-            await asyncio.sleep(max(UPDATE_SECONDS, interval()))
+            begun = decoded > len(ids)
+            await until_next_update(stream, decoded, begun, max(UPDATE_SECONDS, interval()))
     finally:
         stream.stopped = True
 
@@ -142,11 +144,23 @@ def final_state(stream, tokenizer):
     return {"done": True, "stopped": stopped, "timed_out": timed_out, "alternatives": last}
 
 
-async def ended_or_after(stream, seconds):
-    """Wait until a stream has ended, or for some seconds at most."""
+async def until_next_update(stream, shown, begun, seconds):
+    """Wait for some seconds, but not if a text begins meanwhile: in a crowd they are several.
+
+    `shown`: how many ids of the Stream were shown; `begun`: whether any is new.
+    """
+    if begun:
+        await asyncio.sleep(seconds)
+    else:
+        poll = seconds / FIRST_CHECKS
+        await true_or_after(lambda: stream.ended or len(stream.ids) > shown, seconds, poll)
+
+
+async def true_or_after(condition, seconds, poll):
+    """Wait for some seconds; check after each `poll` seconds whether to end before."""
     deadline = time.monotonic() + seconds
-    while not stream.ended and time.monotonic() < deadline:
-        await asyncio.sleep(POLL_SECONDS)
+    while not condition() and (left := deadline - time.monotonic()) > 0:
+        await asyncio.sleep(min(poll, left))
 
 
 def random_seed():

@@ -3,15 +3,17 @@
 import asyncio
 import itertools
 import time
+from contextlib import aclosing
 
 import pytest
 import torch
 
 import charlm
 from charlm.errors import CharlmError
+from charlm.generation.stream import Stream
 from charlm.hub.follow import HubFollowers
-from charlm.serving.clients import Client
-from charlm.serving.generate import TextRequest, generate, sample_config
+from charlm.serving.clients import NOBODY, Client
+from charlm.serving.generate import TextRequest, follow, generate, sample_config
 from charlm.serving.inspection import score_text
 from charlm.serving.library import Library
 from charlm.serving.limits import Limits
@@ -107,6 +109,39 @@ def test_closing_the_generator_ends_the_stream(library):
     while len(engine):
         assert time.monotonic() < give_up
         time.sleep(0.001)
+
+
+class SlowEngine:
+    """An engine whose streams get their first character after a while, and no more."""
+
+    def __init__(self, model, seconds):
+        self.model, self.seconds = model, seconds
+
+    def submit(self, ids, config, client, session, off, keep_logits):
+        stream = Stream(ids, config)
+        asyncio.get_running_loop().call_later(self.seconds, stream.ids.append, 1)
+        return stream
+
+    def queue_position(self, stream):
+        return 0
+
+    def __len__(self):
+        return 200
+
+
+def test_the_first_character_is_shown_soon_where_updates_are_rare(library):
+    model, tokenizer = library.get("small-gpt")
+
+    async def first():
+        engine, began = SlowEngine(model, 0.3), time.monotonic()
+        updates = follow(engine, tokenizer, request("KING:"), NOBODY, lambda: False, lambda: 20)
+        async with aclosing(updates):
+            async for progress in updates:
+                if progress.new_chars:
+                    return time.monotonic() - began
+        return None
+
+    assert asyncio.run(first()) < 10
 
 
 def test_a_random_seed_is_reported():
