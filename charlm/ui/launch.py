@@ -42,9 +42,7 @@ def middleware(page, limits, max_file):
     """Return the checks that every request passes before Gradio sees it."""
     return [
         Middleware(HostCheck, share_url=lambda: page.share_url),
-        # Gradio compresses only files; neither touches event streams. Level 9 takes 1.5 times as
-        # long, and the document is 1 % smaller
-        Middleware(GZipMiddleware, compresslevel=6),
+        Middleware(GZipMiddleware),  # Gradio compresses only files; neither touches event streams
         Middleware(Document, page=page),
         Middleware(RouteCheck),
         Middleware(UploadLimits, max_file=max_file),
