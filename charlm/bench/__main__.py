@@ -72,7 +72,7 @@ def parse_arguments():
         commands[name].add_argument("--chars", type=int, default=chars, help=note)
     many = {"type": int, "nargs": "+", "metavar": "N"}
     commands["generate"].add_argument("--streams", default=[1, 8, 32, 64, 128], **many)
-    commands["serve"].add_argument("--visitors", default=[1, 10, 50, 100], **many)
+    commands["serve"].add_argument("--visitors", default=[1, 10, 50, 100, 200], **many)
     return parser.parse_args()
 
 
