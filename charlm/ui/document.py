@@ -1,6 +1,7 @@
 """The HTML document that Gradio starts in, with the page's own tags and its first paint."""
 
 import asyncio
+import gzip
 
 from charlm.serving.asgi import header, route_of
 from charlm.ui.first_paint import with_first_paint
@@ -8,6 +9,7 @@ from charlm.ui.preview import visitor_address, with_tags
 from charlm.ui.static_files import FILES, send_file
 
 MAX_DOCUMENTS = 16  # kept, of 350 kB: one for each address under which visitors reach the page
+GZIP_HEADERS = (b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")
 # besides the host: Gradio makes the page's own links from them
 ADDRESS_HEADERS = ("x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
 
@@ -22,6 +24,7 @@ class Document:
         """`page`: the gr.Blocks served, with its `masthead`."""
         self.app, self.page = app, page
         self._documents = {}  # key -> (start, body), the oldest first
+        self._compressed = {}  # body -> its gzip for an address without a query, which takes 10 ms
         self._rendering = asyncio.Lock()  # a crowd that comes at once waits for one rendering
 
     async def __call__(self, scope, receive, send):
@@ -31,9 +34,12 @@ class Document:
         if route != "/" or scope["method"] != "GET":
             return await self.app(scope, receive, send)
         start, body = await self._document(scope, receive)
-        if is_html(start):
-            body = with_first_paint(body, scope["query_string"], self.page)
-        await send(start | {"headers": with_length(start["headers"], len(body))})
+        headers, query = start["headers"], scope["query_string"]
+        if body in self._compressed and not query and "gzip" in header(scope, "accept-encoding"):
+            headers, body = [*headers, *GZIP_HEADERS], self._compressed[body]
+        elif is_html(start):
+            body = with_first_paint(body, query, self.page)
+        await send(start | {"headers": with_length(headers, len(body))})
         return await send({"type": "http.response.body", "body": body})
 
     async def _document(self, scope, receive):
@@ -48,8 +54,11 @@ class Document:
                 if start["status"] != 200 or not is_html(start):
                     return start, body
                 while len(self._documents) >= MAX_DOCUMENTS:
-                    del self._documents[next(iter(self._documents))]
-                self._documents[key] = start, with_tags(body, address)
+                    _, oldest = self._documents.pop(next(iter(self._documents)))
+                    self._compressed.pop(oldest, None)
+                body = with_tags(body, address)
+                self._documents[key] = start, body
+                self._compressed[body] = gzip.compress(with_first_paint(body, b"", self.page))
             return self._documents[key]
 
     async def _render(self, scope, receive):

@@ -1,6 +1,7 @@
 """The document that all visitors get, as plain ASGI."""
 
 import asyncio
+import gzip
 from types import SimpleNamespace
 
 import pytest
@@ -41,7 +42,9 @@ async def get(app, query=b"", **headers):
     await app(scope | {"query_string": query}, None, send)
     length = dict(sent[0]["headers"]).get(b"content-length")
     assert length == b"%d" % len(sent[1]["body"])
-    return sent[0]["status"], sent[1]["body"]
+    is_gzip = dict(sent[0]["headers"]).get(b"content-encoding") == b"gzip"
+    assert is_gzip == (not query and "accept_encoding" in headers and sent[0]["status"] == 200)
+    return sent[0]["status"], gzip.decompress(sent[1]["body"]) if is_gzip else sent[1]["body"]
 
 
 def test_a_crowd_that_comes_at_once_gets_one_rendering_and_each_its_first_paint():
@@ -56,6 +59,16 @@ def test_a_crowd_that_comes_at_once_gets_one_rendering_and_each_its_first_paint(
     assert len(set(answers)) == 2
     assert b'class="columns play"' in answers[0][1]
     assert b'class="columns watch"' in answers[1][1]
+
+
+def test_the_document_without_a_query_is_compressed_once_for_those_who_take_it():
+    app = Document(FakeGradio(), PAGE)
+
+    async def visits():
+        accept = {"accept_encoding": "gzip, br"}
+        return [await get(app), await get(app, **accept), await get(app, b"tab=play", **accept)]
+
+    assert len(set(asyncio.run(visits()))) == 1
 
 
 @pytest.mark.parametrize(
@@ -90,6 +103,7 @@ def test_few_documents_are_kept():
 
     asyncio.run(visits())
     assert len(app._documents) == document.MAX_DOCUMENTS
+    assert len(app._compressed) <= document.MAX_DOCUMENTS
 
 
 @pytest.mark.parametrize("app", [(500, b"text/html"), (200, b"application/json")])
