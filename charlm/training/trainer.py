@@ -10,6 +10,7 @@ import copy
 import math
 import time
 from dataclasses import asdict
+from functools import partial
 
 import torch
 
@@ -239,7 +240,8 @@ class Trainer:
             return
         self.compile_stance, self.compiling = "default", self.world.size == 1
         try:
-            failure = compile_blocks(self.model, lambda: self._batch_loss(self.step))
+            loss = partial(self._batch_loss, self.step)
+            failure = compile_blocks(self.model, loss, self.precision)
         except KeyboardInterrupt:  # see signals.request_stop
             failure = "the run was stopped while it was being compiled"
         finally:

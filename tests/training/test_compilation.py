@@ -83,6 +83,21 @@ def test_where_torch_compile_raises_a_run_notes_it_and_trains(
     assert end.reason == "finished"
 
 
+def test_where_compiled_gradients_are_wrong_a_run_notes_it_and_trains(
+    corpus, tokenizer, monkeypatch
+):
+    def compile_wrongly(block, *_, **__):
+        block.register_full_backward_pre_hook(lambda _, grads: tuple(g * 1.5 for g in grads))
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_wrongly)
+    start, *_, end = run(make_trainer(corpus, tokenizer, "on", steps=2))
+    assert not start.compiled
+    assert start.notes == (
+        "training without torch.compile, which failed here: its gradients are wrong",
+    )
+    assert end.reason == "finished"
+
+
 def test_ctrl_c_leaves_the_compiler(corpus, tokenizer, monkeypatch):
     trainer = make_trainer(corpus, tokenizer, "on", steps=2)
 
