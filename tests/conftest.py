@@ -1,5 +1,6 @@
 """Fixtures that many tests share: a small text, small models, a small trained run, an app."""
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -140,13 +141,26 @@ def trained_copy(trained, tmp_path):
     return Path(shutil.copytree(trained, tmp_path / "checkpoints"))
 
 
-@pytest.fixture(scope="module")
-def browser():
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser, and the event loop of Playwright, which runs in this thread while it is used."""
     assert CHROMIUM, "these tests need Chromium; tests/run.sh installs it"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield browser
+        loop = asyncio.get_running_loop()
+        asyncio._set_running_loop(None)
+        yield browser, loop
+        asyncio._set_running_loop(loop)
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """The browser; tests of other files can call asyncio.run, which a running loop prevents."""
+    browser, loop = chromium
+    asyncio._set_running_loop(loop)
+    yield browser
+    asyncio._set_running_loop(None)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -20,6 +19,7 @@ from loopback_api import ROUTES, route
 from loopback_repo import Account, Refused, Repo, allow, unauthorized
 from starlette.responses import JSONResponse
 from starlette.routing import Router
+from waiting import join, wait_until
 
 
 class Gone(Exception):
@@ -188,13 +188,12 @@ class Hub:
         options = {"kwargs": {"sockets": [listener]}, "daemon": True}
         self.thread = threading.Thread(target=self.server.run, **options)
         self.thread.start()
-        while not self.server.started:
-            assert self.thread.is_alive(), "the loopback Hub did not start"
-            time.sleep(0.02)
+        wait_until(lambda: self.server.started or not self.thread.is_alive())
+        assert self.thread.is_alive(), "the loopback Hub did not start"
 
     def stop(self):
         self.server.should_exit = True
-        self.thread.join(30)
+        join(self.thread)
 
     async def __call__(self, scope, receive, send):
         await Exchange(self, scope, receive, send).run()

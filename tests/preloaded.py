@@ -22,7 +22,6 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PRELOADED = """
@@ -38,6 +37,7 @@ READ += ("HTTP", "http", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
 PORT = "GRADIO_SERVER_PORT"
 POLL_SECONDS = 0.01
 MAX_REQUEST = 2**20  # bytes
+WITHIN = 120  # seconds that a process may take
 MAX_COMMAND = 4096  # bytes of a command line
 
 
@@ -80,10 +80,12 @@ class Process:
         descriptors.append(descriptors[1] if joined else descriptor(stderr, "stderr"))
         self.args, self.returncode = command, None
         self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.settimeout(WITHIN)
         self._connection.connect(server_address())
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         self._connection.sendmsg([json.dumps(request).encode() + b"\n"], rights)
         self.pid = int.from_bytes(self._connection.recv(8), "little")
+        assert self.pid, "the server of preloaded processes has ended"
         for opened_here in opened:
             os.close(opened_here)
 
@@ -97,26 +99,40 @@ class Process:
                 return None
         return self.returncode
 
-    def wait(self, timeout=None):
+    def wait(self, timeout=WITHIN):
         """Return the exit status. Raises subprocess.TimeoutExpired."""
-        give_up = None if timeout is None else time.monotonic() + timeout
+        give_up = time.monotonic() + timeout
         while self.poll() is None:
-            if give_up is not None and time.monotonic() > give_up:
+            if time.monotonic() > give_up:
                 raise subprocess.TimeoutExpired(self.args, timeout)
             time.sleep(POLL_SECONDS)
         return self.returncode
 
-    def communicate(self, timeout=None):
-        """Return what the process wrote to its pipes, once it has ended."""
-        with ThreadPoolExecutor() as readers:
-            streams = (self.stdout, self.stderr)
-            contents = [stream and readers.submit(stream.read) for stream in streams]
-            try:
-                self.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise
-            return [content and content.result() for content in contents]
+    def communicate(self, timeout=WITHIN):
+        """Return what the process wrote to its pipes, once it has ended.
+
+        Raises subprocess.TimeoutExpired, too if a process that it started keeps a pipe open.
+        """
+        give_up, contents = time.monotonic() + timeout, {}
+
+        def read(stream):
+            contents[stream] = stream.read()
+
+        streams = [stream for stream in (self.stdout, self.stderr) if stream]
+        # not a ThreadPoolExecutor, which would wait for its threads however long they read
+        readers = [threading.Thread(target=read, args=[s], daemon=True) for s in streams]
+        for reader in readers:
+            reader.start()
+        try:
+            self.wait(timeout)
+            for reader in readers:
+                reader.join(max(1, give_up - time.monotonic()))
+                if reader.is_alive():
+                    raise subprocess.TimeoutExpired(self.args, timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        return [contents.get(stream) for stream in (self.stdout, self.stderr)]
 
     def send_signal(self, number):
         if self.poll() is None:
@@ -130,7 +146,7 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-def run(command, timeout=120, capture_output=True, **options):
+def run(command, timeout=WITHIN, capture_output=True, **options):
     """Run a script to its end as subprocess.run does, without `check`."""
     if capture_output:
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -151,7 +167,7 @@ def server_address():
         command = [sys.executable, __file__, address, "x" * MAX_COMMAND]
         server = subprocess.Popen(command, **pipes)
         server.stdout.readline()  # it listens
-        atexit.register(server.communicate)  # closes its input, which ends it
+        atexit.register(server.communicate, timeout=WITHIN)  # closes its input, which ends it
         Process._server = address
     return Process._server
 

@@ -80,7 +80,8 @@ class App:
         self.wait_until_it_serves()
 
     def wait_until_it_serves(self, seconds=90):
-        for _ in range(seconds * 5):
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
             assert self.process.poll() is None, self.log.read_text()
             try:
                 with urllib.request.urlopen(self.url, timeout=5):

@@ -4,6 +4,7 @@ import signal
 import time
 
 from small_models import SMALL_FLAGS
+from waiting import wait_for_line
 
 from charlm.runs.log import LOG_FILE, read_events
 
@@ -23,9 +24,7 @@ def log_of(directory):
 
 def kill_soon(process, seconds):
     """Kill a run `seconds` after it started training; return whether it was still running."""
-    for line in process.stdout:
-        if " parameters, " in line:
-            break
+    wait_for_line(process, " parameters, ")
     time.sleep(seconds)
     process.kill()
     process.communicate()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import preloaded
 import pytest
-from gradio_client import Client
+from api_client import ApiClient
 from gradio_client.exceptions import AppError
 from programs import REPOSITORY
 
@@ -27,7 +27,7 @@ QUICK = {"model": "small-gpt", "max_new_chars": 30, "seed": 1, "api_name": "/gen
 
 @pytest.fixture(scope="module")
 def client(app):
-    return Client(app.url, verbose=False)
+    return ApiClient(app)
 
 
 def test_models_are_listed(client):
@@ -252,14 +252,14 @@ def test_the_page_is_served(start, trained_copy, tmp_path):
                 break
             except OSError:
                 assert server.poll() is None, log.read_text()
-                assert time.monotonic() < give_up
+                assert time.monotonic() < give_up, f"nothing is served: {log.read_text()}"
                 time.sleep(0.2)
         assert answer.status == 200
         time.sleep(1)  # Gradio requests its own page once it is served
         assert server.poll() is None
     finally:
         server.kill()
-        server.wait()
+        server.wait(60)
     printed = log.read_text()
     assert "Traceback" not in printed
     assert "secret" not in printed

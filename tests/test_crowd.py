@@ -10,6 +10,7 @@ import time
 import httpx
 from browser import visitor
 from playwright.sync_api import expect
+from waiting import join
 
 from charlm.bench import serving
 
@@ -80,5 +81,5 @@ def test_the_page_stays_usable_beside_a_crowd(browser, app):
                 expect(page.locator("#status")).to_contain_text("500 characters")
         finally:
             over.set()
-            others.join()
+            join(others)
     assert [failed for _, failed, _ in crowds] == [0] * len(crowds)

@@ -62,7 +62,7 @@ def test_a_visitor_who_leaves_frees_the_place(app, way):
                 await anext(stream.aiter_lines())
             left = time.monotonic()
             while not await is_served(client):
-                assert time.monotonic() - left < 1.5
+                assert time.monotonic() - left < 1.5, "the texts of those who left are written"
 
     async def is_served(client):
         short = {"data": ["KING:", None, 10], "session_hash": session}

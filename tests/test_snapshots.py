@@ -44,7 +44,8 @@ def test_a_run_killed_as_its_snapshots_appear_leaves_whole_ones(train, text_file
         deadline = time.monotonic() + 60
         # a moment after another snapshot, so that the next one is being written perhaps
         while len(list((killed / "snapshots").glob("*"))) <= len(kept) + 2 * kill:
-            assert process.poll() is None and time.monotonic() < deadline
+            assert process.poll() is None
+            assert time.monotonic() < deadline, "it writes no more snapshots"
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL

@@ -16,6 +16,7 @@ import pytest
 from programs import CommandLine
 from same_run import LONG, assert_same_run, kill_soon, log_of
 from small_models import SMALL_FLAGS
+from waiting import wait_for_line
 
 import charlm
 from charlm.models import checkpoint
@@ -89,10 +90,8 @@ def test_a_signal_saves_and_ends_the_run_which_can_be_resumed(
     train, text_file, uninterrupted, number
 ):
     process = train.start("--data", text_file, "--name", "stopped", *LONG)
-    for line in process.stdout:
-        if line.startswith("step 20"):
-            process.send_signal(number)
-            break
+    assert wait_for_line(process, "step 20").startswith("step 20")
+    process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     directory = train.checkpoints / "stopped"
     end = log_of(directory)[-1]
@@ -129,9 +128,7 @@ def test_resuming_a_finished_run_changes_nothing_unless_it_gets_more_steps(train
 
 def test_two_processes_cannot_train_the_same_run(train, text_file):
     first = train.start("--data", text_file, "--name", "a", *LONG, "--steps", 10**6)
-    for line in first.stdout:
-        if line.startswith("step 20:"):
-            break
+    assert wait_for_line(first, "step 20:").startswith("step 20:")
     config = (train.checkpoints / "a" / "config.json").read_text()
     second = train("--data", text_file, "--name", "a", "--resume", "--steps", 10**7)
     first.terminate()
@@ -200,10 +197,8 @@ def test_a_part_of_a_distributed_environment_is_ignored(size, here, text_file, m
 
 def test_a_closed_terminal_saves_the_run(train, text_file, uninterrupted):
     process = train.start("--data", text_file, "--name", "closed", *LONG)
-    for line in process.stdout:
-        if line.startswith("step 20"):
-            process.send_signal(signal.SIGHUP)
-            break
+    assert wait_for_line(process, "step 20").startswith("step 20")
+    process.send_signal(signal.SIGHUP)
     output, _ = process.communicate(timeout=60)
     assert "stopping after this batch" in output
     assert log_of(train.checkpoints / "closed")[-1]["reason"] == "stopped"

@@ -29,6 +29,7 @@ from charlm.serving.trainers import Trainers
 
 OFF = "training is switched off on this page (CHARLM_TRAINING=off)"
 MAX_PAUSE = 600  # a paused run yields its place to those waiting after this many seconds
+POLL_SECONDS = 0.5  # between looks at the jobs and their processes
 STOP_WAIT = 15  # seconds to wait for a run that was asked to stop
 EVALUATIONS = 5  # of a run, besides the one at its start
 
@@ -196,7 +197,7 @@ class JobQueue:
                 if not active:
                     self._worker = None
                     return
-            time.sleep(0.5)
+            time.sleep(POLL_SECONDS)
 
     def _advance(self):
         """Carry out the next decision; return whether any job is busy or waits."""

@@ -87,7 +87,7 @@ def test_generation_and_training_at_once_are_measured(text_file, capsys, monkeyp
 
 def test_a_run_that_ends_too_soon_raises(tmp_path):
     process = subprocess.Popen(["true"])
-    process.wait()
+    process.wait(60)
     with pytest.raises(BenchError, match="ended too soon, with status 0"):
         beside.training_speed(process, tmp_path, 0)
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from small_models import make_model
+from waiting import join, wait_until
 
 from charlm.config import SampleConfig
 from charlm.generation import batch as batches
@@ -34,13 +35,6 @@ def short_warm_up(monkeypatch):
 
 def start_engine(**limits):
     return Engine(MODELS["convolving"], Limits(**limits))
-
-
-def wait_until(condition, seconds=60):
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.005)
 
 
 def test_an_engine_generates_what_decode_does():
@@ -159,8 +153,7 @@ def test_two_hundred_clients_come_and_go_at_random():
     visitors = [threading.Thread(target=visit) for _ in range(200)]
     for visitor in visitors:
         visitor.start()
-    for visitor in visitors:
-        visitor.join()
+    join(*visitors)
     assert len(done) == 200
     wait_until(lambda: len(engine) == 0)
 
@@ -192,7 +185,6 @@ def test_the_engine_pauses_while_others_need_the_processor(monkeypatch):
     for should_yield in (False, True):
         engine = Engine(MODELS["today"], Limits(), lambda should_yield=should_yield: should_yield)
         stream = engine.submit([1], SampleConfig(100))
-        while not stream.ended:
-            threading.Event().wait(0.01)
+        wait_until(lambda stream=stream: stream.ended)
         assert bool(naps) == should_yield
     assert min(naps) > engines.PAUSE_RATIO * engines.BURST_SECONDS

@@ -1,11 +1,10 @@
 """Streams with parts of the model switched off, alone and beside others."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import make_model, without_parts
+from waiting import wait_until
 
 from charlm.config import SampleConfig
 from charlm.generation.batch import Batch, decode
@@ -92,9 +91,6 @@ def test_an_engine_generates_with_and_without_parts():
     engine._warm_up = None  # it would slow other tests down
     offs = [(), ("0.conv",), (), ("1.head1", "1.mlp"), ("0",), ()]
     streams = [engine.submit([i, 2], config, off=off) for i, off in enumerate(offs)]
-    give_up = time.monotonic() + 60
-    while not all(stream.ended for stream in streams):
-        assert time.monotonic() < give_up
-        time.sleep(0.005)
+    wait_until(lambda: all(stream.ended for stream in streams))
     for i, off in enumerate(offs):
         assert streams[i].ids == expected_ids(model, [i, 2], config, off)

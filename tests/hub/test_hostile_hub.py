@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from programs import REPOSITORY
+from waiting import wait_for_line
 
 MILLION = 1_100_000
 
@@ -101,6 +102,7 @@ CASES = BEFORE_WEIGHTS | AFTER_WEIGHTS
 ADD = r"""
 import json, os, re, sys
 from pathlib import Path
+
 from charlm.errors import CharlmError
 from charlm.hub.follow import HubFollowers
 from charlm.serving.limits import Limits
@@ -206,7 +208,7 @@ def test_a_hostile_second_revision_is_refused_and_the_first_stays(
     command = [sys.executable, "-c", FOLLOW, str(trained)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, env=env, text=True, **pipes)
-    first = process.stdout.readline().strip()
+    first = wait_for_line(process).strip()
     change, part = CASES[name]
     second = hub.add("bob/changes", as_bytes(change(pushed)))
     output, errors = process.communicate("\n", timeout=120)

@@ -9,6 +9,7 @@ import preloaded
 import pytest
 import safetensors.torch
 from small_models import SMALL_FLAGS
+from waiting import wait_for_line
 
 FILES = {
     *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
@@ -137,7 +138,7 @@ def test_ctrl_c_ends_the_wait_for_the_next_attempt(finished, train, hub, tmp_pat
     env = hub.env(tmp_path / "home", TOKEN) | UNREACHABLE
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = preloaded.Process(train.command(*push_flags()), env=env, **pipes)
-    line = process.stdout.readline()
+    line = wait_for_line(process)
     assert waits_in(line) == ["10"], line
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=9)  # the wait takes 10 s

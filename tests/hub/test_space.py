@@ -15,8 +15,8 @@ from pathlib import Path
 
 import preloaded
 import pytest
+from api_client import ApiClient
 from browser import paste, unfold_panel, visitor
-from gradio_client import Client
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from playwright.sync_api import expect
@@ -249,7 +249,7 @@ def test_on_zerogpu_one_event_can_use_the_gpu(built, shared_hub):
     space = Space(*built, **zero)
     try:
         assert ("POST", "/startup-report", 200) in shared_hub.requests
-        client = Client(space.url, verbose=False)
+        client = ApiClient(space)
         text = client.predict("ROMEO:", max_new_chars=50, api_name="/generate")
         assert len(text) == len("ROMEO:") + 50
         names = client.view_api(return_format="dict")["named_endpoints"].keys()

@@ -3,6 +3,7 @@ import os
 import threading
 
 import pytest
+from waiting import join
 
 from charlm.runs.log import (
     LOG_FILE,
@@ -146,8 +147,7 @@ def test_checking_the_lock_does_not_prevent_writing(tmp_path):
                 log.append(step(1))
     finally:
         stop.set()
-        for thread in threads:
-            thread.join()
+        join(*threads)
 
 
 def test_a_log_cannot_be_truncated_to_more_than_its_size(tmp_path):

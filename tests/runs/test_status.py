@@ -7,6 +7,7 @@ import time
 
 import pytest
 from small_models import SMALL_FLAGS
+from waiting import wait_until
 
 from charlm.errors import CharlmError
 from charlm.models.checkpoint import CONFIG, count_parameters
@@ -128,9 +129,8 @@ def test_the_cost_does_not_grow_with_the_length_of_the_run(trained_copy):
 def test_a_killed_run_has_failed_and_can_be_resumed(train, text_file):
     process = train.start("--name", "x", "--data", text_file, *SMALL_FLAGS, "--steps", 100_000)
     log = train.checkpoints / "x" / LOG_FILE
-    while not log.exists() or log.stat().st_size < 2000:
-        assert process.poll() is None
-        time.sleep(0.05)
+    wait_until(lambda: process.poll() is not None or (log.exists() and log.stat().st_size >= 2000))
+    assert process.poll() is None
     assert read_status(log.parent).state == "running"
     process.kill()
     process.communicate()

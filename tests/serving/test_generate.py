@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import pytest
 import torch
+from waiting import wait_until
 
 import charlm
 from charlm.errors import CharlmError
@@ -105,10 +106,7 @@ def test_closing_the_generator_ends_the_stream(library):
 
     asyncio.run(leave())
     engine, _ = library.engine("small-gpt")
-    give_up = time.monotonic() + 20
-    while len(engine):
-        assert time.monotonic() < give_up
-        time.sleep(0.001)
+    wait_until(lambda: not len(engine))
 
 
 class SlowEngine:

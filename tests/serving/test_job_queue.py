@@ -15,6 +15,7 @@ import preloaded
 import pytest
 from programs import REPOSITORY
 from small_models import make_text
+from waiting import WITHIN, join, wait_for_line, wait_until
 
 from charlm.config import ConfigError
 from charlm.data import corpus as data
@@ -42,6 +43,8 @@ def queue(train, monkeypatch):
     preloaded.server_address()  # its start would delay that of the first run
     preloading = SimpleNamespace(**vars(subprocess) | {"Popen": preloaded.Process})
     monkeypatch.setattr(process, "subprocess", preloading)
+    monkeypatch.setattr(process, "NICENESS", 0)  # or the tests of other files starve the trainers
+    monkeypatch.setattr(job_queue, "POLL_SECONDS", 0.05)
     train.checkpoints.mkdir()
     queue = JobQueue(train.checkpoints, Limits())
     yield queue
@@ -52,11 +55,14 @@ def queue(train, monkeypatch):
 
 
 def wait_for(queue, name, *states, seconds=90):
-    give_up = time.monotonic() + seconds
-    while (status := queue.status(name)).state not in states:
-        assert time.monotonic() < give_up, f"{status} is not {states}"
-        time.sleep(POLL_SECONDS)
-    return status
+    def status():
+        return queue.status(name)
+
+    def reached():
+        now = status()
+        return now.state in states and now
+
+    return wait_until(reached, status, seconds, POLL_SECONDS)
 
 
 def actions(queue, name):
@@ -64,10 +70,8 @@ def actions(queue, name):
 
 
 def wait_for_step(queue, name, step):
-    give_up = time.monotonic() + 90
-    while queue.status(name).step < step:
-        assert time.monotonic() < give_up, queue.status(name)
-        time.sleep(POLL_SECONDS)
+    waiting = {"instead": lambda: queue.status(name), "poll_seconds": POLL_SECONDS}
+    wait_until(lambda: queue.status(name).step >= step, **waiting)
 
 
 def logged_steps(queue, name):
@@ -95,7 +99,9 @@ def test_one_run_trains_at_a_time_and_the_others_have_positions(queue):
     names = [queue.start(**QUICK, steps=100) for _ in range(3)]
     assert names == ["bigram", "bigram-2", "bigram-3"]
     positions = set()
+    give_up = time.monotonic() + WITHIN
     while (states := [queue.status(name).state for name in names]) != ["finished"] * 3:
+        assert time.monotonic() < give_up, states
         assert sum(state in ("starting", "running") for state in states) <= 1
         assert states == sorted(states, key=["finished", "running", "starting", "waiting"].index)
         positions.add(tuple(queue.status(name).queue_position for name in names))
@@ -183,11 +189,12 @@ SERVER = """
 import subprocess, sys, time
 from types import SimpleNamespace
 import preloaded
-from charlm.serving import process
+from charlm.serving import job_queue, process
 from charlm.serving.job_queue import JobQueue
 from charlm.serving.limits import Limits
 preloaded.Process._server = sys.argv[2]  # whose copies outlive this process
 process.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": preloaded.Process})
+process.NICENESS, job_queue.POLL_SECONDS = 0, 0.05
 queue = JobQueue(sys.argv[1], Limits())
 queue.start_worker()
 print("serving", flush=True)
@@ -204,7 +211,7 @@ def test_servers_killed_at_any_moment(queue):
     env = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
     for _ in range(3):
         server = preloaded.Process(command, env=env, stdout=subprocess.PIPE, text=True)
-        assert server.stdout.readline() == "serving\n"
+        assert wait_for_line(server) == "serving\n"
         time.sleep(rng.uniform(0, 1.5))
         server.kill()
         server.wait()
@@ -239,7 +246,7 @@ def test_a_pid_that_another_program_has_by_now_is_left_alone(queue):
         assert bystander.poll() is None
     finally:
         bystander.kill()
-        bystander.wait()
+        bystander.wait(60)
 
 
 def test_the_error_of_the_trainer_is_shown(queue):
@@ -269,10 +276,7 @@ def test_a_full_disk_is_reported(queue, monkeypatch):
     with monkeypatch.context() as disk:
         disk.setattr(trainers, "start_in_background", full)
         queue.start_worker()
-        give_up = time.monotonic() + 20
-        while "No space left" not in queue.status(name).message:
-            assert time.monotonic() < give_up
-            time.sleep(POLL_SECONDS)
+        wait_until(lambda: "No space left" in queue.status(name).message)
     wait_for(queue, name, "finished")  # it was started again
 
 
@@ -331,10 +335,7 @@ def test_runs_started_elsewhere_are_left_alone(queue, train, text_file):
         "--preset", "bigram", "--name", "own", "--data", text_file, "--steps", 10**6
     )
     try:
-        give_up = time.monotonic() + 60
-        while "own" not in queue.names() or queue.status("own").step < 50:
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
+        wait_until(lambda: "own" in queue.names() and queue.status("own").step >= 50)
         assert queue.status("own").state == "running"
         assert actions(queue, "own") == set()
         for action in ("stop", "pause", "resume", "delete"):
@@ -395,8 +396,7 @@ def test_concurrent_requests_get_distinct_names(queue):
     threads = [threading.Thread(target=start) for _ in range(20)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    join(*threads)
     assert len(set(names)) == 20
 
 
@@ -453,7 +453,8 @@ def test_all_presets_are_allowed_by_default(queue):
         queue.check(preset, "", TEXT * 2)
 
 
-def test_the_trainer_has_low_priority(queue):
+def test_the_trainer_has_low_priority(queue, monkeypatch):
+    monkeypatch.setattr(process, "NICENESS", NICENESS)
     name = queue.start(**QUICK, steps=20_000)
     wait_for(queue, name, "running")
     pid = queue.store.get(name).pid
@@ -472,7 +473,7 @@ def test_a_run_of_that_name_from_elsewhere_is_not_the_jobs(queue, train, text_fi
     assert train(*own).returncode == 0
     del queue.start_worker
     queue.start_worker()
-    time.sleep(2)
+    wait_until(lambda: queue._worker is None)
     assert (queue.status(name).state, queue.status(name).steps) == ("finished", 60)
     assert actions(queue, name) == set()
     with pytest.raises(JobError, match="was not started on this page"):
@@ -546,10 +547,7 @@ def test_leftovers_of_killed_processes_are_deleted(queue):
     ):
         (queue.directory / name).mkdir()
     queue.start_worker()
-    give_up = time.monotonic() + 20
-    while len(list(queue.directory.iterdir())) > 2:
-        assert time.monotonic() < give_up
-        time.sleep(POLL_SECONDS)
+    wait_until(lambda: len(list(queue.directory.iterdir())) <= 2)
     assert (queue.directory / f".y.{os.getpid()}.new").exists()
 
 
@@ -563,8 +561,7 @@ def test_an_unexpected_error_does_not_stop_the_queue(queue, monkeypatch, capfd):
     with monkeypatch.context() as patched:
         patched.setattr(queue.trainers, "launch", broken)
         queue.start_worker()
-        time.sleep(1)
-        assert "ZeroDivisionError" in queue.status(name).message
+        wait_until(lambda: "ZeroDivisionError" in queue.status(name).message)
     wait_for(queue, name, "finished")
     assert "ZeroDivisionError" in capfd.readouterr().err
 
@@ -589,11 +586,12 @@ def fake_trainer(queue, folder, code):
 
 def test_a_trainer_that_does_not_obey_is_killed(queue, tmp_path, monkeypatch):
     monkeypatch.setattr(job_state, "STOP_WITHIN", 0.5)
-    fake_trainer(queue, tmp_path, "signal.signal(signal.SIGTERM, lambda *_: None)")
+    ignoring = tmp_path / "ignoring"
+    ignore = "signal.signal(signal.SIGTERM, lambda *_: None)"
+    fake_trainer(queue, tmp_path, f"{ignore}; open({str(ignoring)!r}, 'w')")
     name = queue.start(**QUICK)
+    wait_until(ignoring.exists)
     wait_for(queue, name, "starting")
-    wait_until(lambda: queue.store.get(name).pid)
-    time.sleep(0.3)  # until the script ignores the signal
     queue.stop(name, wait=0)
     status = wait_for(queue, name, "failed")
     assert status.message == job_state.UNRESPONSIVE
@@ -622,13 +620,6 @@ def test_only_its_owner_acts_on_a_run(queue):
     assert queue.allowed_actions(status, bob) == set()
     assert queue.allowed_actions(status, ann) == queue.allowed_actions(status) == {"pause", "stop"}
     assert queue.stop(name, by=ann) == "stopped"
-
-
-def wait_until(holds, seconds=30):
-    give_up = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 def test_resuming_counts_among_a_browser_s_waiting_runs(queue):

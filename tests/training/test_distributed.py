@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import preloaded
 import pytest
 from small_models import SMALL_FLAGS
+from waiting import wait_until
 
 from charlm.runs.log import LOG_FILE, read_events
 from charlm.training.distributed import World
@@ -52,10 +52,10 @@ def workers(launcher):
 
 
 def wait_for_a_save(train, name):
-    deadline = time.monotonic() + 60
-    while not any(e["event"] == "step" and e["step"] > 25 for e in follow(train, name)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    def steps():
+        return [e["step"] for e in follow(train, name) if e["event"] == "step"]
+
+    wait_until(lambda: any(step > 25 for step in steps()), steps, poll_seconds=0.1)
 
 
 def follow(train, name):

@@ -32,7 +32,10 @@ TIME_LETTERS = """async presses => {
   for (let i = 0; i < presses; i++) {
     const began = performance.now(), before = status.textContent;
     document.querySelector("#next-letter").click();
-    while (status.textContent === before) await new Promise(done => setTimeout(done, 1));
+    while (status.textContent === before) {
+      if (performance.now() - began > 20_000) throw Error(`no letter follows ${before}`);
+      await new Promise(done => setTimeout(done, 1));
+    }
     times.push(performance.now() - began);
   }
   return times;

@@ -8,8 +8,8 @@ import textwrap
 
 import preloaded
 import pytest
+from api_client import ApiClient
 from browser import settled_address, unfold_panel, visitor
-from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
 from programs import REPOSITORY, App
@@ -166,7 +166,7 @@ def add_refused_repositories(hub, pushed):
 
 def test_a_refused_model_is_reported_and_changes_nothing(page, hub_app, hub, pushed):
     add_refused_repositories(hub, pushed)
-    models = Client(hub_app.url, verbose=False).predict(api_name="/models")
+    models = ApiClient(hub_app).predict(api_name="/models")
     expect(page.locator("#model label")).to_have_text(models)  # once the page has loaded
     for source, message in REFUSED.items():
         fetch(page, source)
@@ -316,7 +316,7 @@ def test_the_page_works_without_hub_and_training(browser, trained, tmp_path, sha
             page.get_by_role("tab", name="Watch").click()
             expect(page.locator("#run-head")).to_contain_text("small-gpt has finished")
             expect(page.locator("#train")).to_have_count(0)
-        client = Client(app.url, verbose=False)
+        client = ApiClient(app)
         with pytest.raises(AppError, match="training is switched off on this page"):
             client.predict(preset="bigram", text=make_text(), api_name="/start_run")
         with pytest.raises(AppError, match="training is switched off on this page"):

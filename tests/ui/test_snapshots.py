@@ -4,8 +4,8 @@ import json
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from api_client import ApiClient
 from browser import visitor
-from gradio_client import Client
 from playwright.sync_api import expect
 from programs import App, CommandLine
 from small_models import SMALL_FLAGS
@@ -66,7 +66,7 @@ def write(page, prompt, seed):
 
 
 def text_of(app, model, prompt, seed):
-    client = Client(app.url, verbose=False)
+    client = ApiClient(app)
     return client.predict(prompt, model, 300, seed=seed, api_name="/generate")
 
 
@@ -130,7 +130,7 @@ def test_bad_addresses_are_named(browser, snapshot_app):
 
 
 def test_the_endpoint_lists_what_the_models_take(snapshot_app, run):
-    client = Client(snapshot_app.url, verbose=False)
+    client = ApiClient(snapshot_app)
     listed = client.predict("kept", api_name="/snapshots")
     assert [each["step"] for each in listed] == list(snapshot_steps(run))
     assert [each["estimated"] for each in listed] == [False, *[True] * 3, False]

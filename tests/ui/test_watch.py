@@ -2,11 +2,15 @@
 
 import re
 import shutil
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 
 import httpx
 import pytest
+from api_client import ApiClient
 from browser import (
     MAX_LAYOUT_SHIFT,
     RECORD_LAYOUT_SHIFTS,
@@ -15,11 +19,15 @@ from browser import (
     unfold_panel,
     visitor,
 )
-from gradio_client import Client
 from hostile import HostileClient
 from playwright.sync_api import expect
 from programs import App, CommandLine
 from small_models import make_text
+from waiting import WITHIN, wait_until
+
+from charlm.errors import CharlmError
+from charlm.serving.job_queue import JobQueue
+from charlm.serving.limits import Limits
 
 LONG = 20_000  # steps of a bigram, which outlast every test
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -29,14 +37,39 @@ def serve(folder, trained, **variables):
     """Start an app that has no Tiny Shakespeare and no network to download it from."""
     shutil.copytree(trained, folder / "models")
     offline = {"CHARLM_DATA": "", "XDG_CACHE_HOME": str(folder), "https_proxy": "127.0.0.1:9"}
-    return App(folder, folder / "models", **offline, **variables)
+    return TrainingApp(folder, folder / "models", **offline, **variables)
+
+
+class TrainingApp(App):
+    """An app whose runs have the usual priority, or the tests of other files would starve them."""
+
+    def start(self):
+        code = "import runpy; from charlm.serving import process; process.NICENESS = 0; "
+        code += f"runpy.run_path({str(self.log.parent / 'app.py')!r}, run_name='__main__')"
+        self.command = [sys.executable, "-c", code]
+        super().start()
 
 
 @pytest.fixture(scope="module")
-def watch_app(tmp_path_factory, trained):
+def served(tmp_path_factory, trained):
     app = serve(tmp_path_factory.mktemp("watch"), trained)
     yield app
     app.stop()
+
+
+@pytest.fixture
+def watch_app(served):
+    """An app without runs but `small-gpt`; those that a failed test left would hold others up."""
+    yield served
+    queue = JobQueue(served.log.parent / "models", Limits())
+    queue.start_worker = lambda: None  # that of the app works
+    for job in queue.store.all():
+        with suppress(CharlmError):  # it is over
+            queue.stop(job.name)
+        with suppress(CharlmError):  # it had not begun, and is deleted
+            queue.delete(job.name)
+    for name in {*queue.names()} - {"small-gpt"}:
+        shutil.rmtree(queue.directory / name)
 
 
 @pytest.fixture
@@ -119,6 +152,7 @@ def test_the_details_of_a_run_are_shown_and_its_model_writes(page, watch_app):
     expect(page.locator("#run-head .preset")).to_contain_text("2 layers")
     expect(page.locator("#run-head .preset")).to_contain_text("seed 7")
     label = page.get_by_role("radiogroup", name="Training runs", exact=True).locator("label span")
+    expect(label).to_contain_text("as unsure as between")
     first, second = label.inner_text().split("\n")
     assert re.fullmatch(r"small-gpt · \d\.\d{4}", first)
     log = watch_app.log.parent / "models" / "small-gpt" / "run.jsonl"
@@ -450,18 +484,20 @@ def test_twenty_visitors_watch_at_once(watch_app, page):
 
 
 def test_the_api_starts_follows_and_stops_runs(watch_app):
-    client = Client(watch_app.url, verbose=False)
+    client = ApiClient(watch_app)
     request = {"preset": "bigram", "steps": LONG, "text": make_text()}
     run = client.predict(name="scripted", **request, api_name="/start_run")
     assert run == "scripted"
-    while client.predict(run=run, api_name="/run_status")["state"] == "waiting":
-        time.sleep(0.1)
+    status_of = partial(client.predict, api_name="/run_status")
+    wait_until(lambda: status_of(run=run)["state"] != "waiting", lambda: status_of(run=run))
     behind = client.predict(**request, api_name="/start_run")
-    waiting = client.predict(run=behind, api_name="/run_status")
+    waiting = status_of(run=behind)
     assert (waiting["state"], waiting["place"], waiting["events"]) == ("waiting", 1, [])
     cursor, steps, status = 0, [], {"step": 0}
+    give_up = time.monotonic() + WITHIN
     while status["step"] < 200:
-        status = client.predict(run=run, cursor=cursor, api_name="/run_status")
+        assert time.monotonic() < give_up, f"step 200 is not reached: {status}"
+        status = status_of(run=run, cursor=cursor)
         assert status["state"] in ("waiting", "starting", "running")
         cursor = status["cursor"]
         steps += [event["step"] for event in status["events"] if event["event"] == "step"]
