@@ -15,6 +15,8 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # torch.compile then believes the processor's flags, instead of compiling a program to try them
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
+# and its kernels in this process, instead of starting others that load torch to wait for g++
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 import torch
 from browser import CHROMIUM, CHROMIUM_FLAGS
