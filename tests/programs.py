@@ -68,7 +68,7 @@ class App:
             folder / "log",
             folder / "calls",
         )
-        (folder / "sitecustomize.py").write_text(WATCH_THE_NETWORK)
+        (folder / "sitecustomize.py").write_text(WATCH_THE_NETWORK + WARM_UP_SHORTLY)
         env = os.environ | {"GRADIO_SERVER_PORT": str(port), "PYTHONPATH": str(folder)}
         self.env = env | {"NETWORK_CALLS": str(self.calls)} | variables
         self.command = [sys.executable, str(folder / "app.py")]
@@ -112,4 +112,10 @@ def watch(event, args):
             with open(os.environ["NETWORK_CALLS"], "a") as file:
                 file.write(json.dumps({"event": event, "host": host}) + "\\n")
 sys.addaudithook(watch)
+"""
+
+# the self-play that fills the draft of each model takes seconds of a processor; it only saves time
+WARM_UP_SHORTLY = """
+from charlm.generation import warm_up
+warm_up.TEXTS, warm_up.CHARS = 8, 25
 """
