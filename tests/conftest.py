@@ -60,10 +60,11 @@ def tolerance():
 
 # these files run first, in this order: a long one at the end would keep one worker alone busy
 LONGEST = """
-test_watch.py test_compilation.py test_page_hub.py test_accessibility.py test_job_queue.py
-test_space.py test_train.py test_distributed.py test_fairness.py test_hostile.py test_page.py
-test_hostile_hub.py test_inside.py test_crowd.py test_bench.py test_app.py test_bundled.py
-test_branches.py test_hub.py test_next_letter.py test_letters.py test_resume.py
+test_compilation.py test_watch.py test_space.py test_bench.py test_compare.py test_job_queue.py
+test_train.py test_page_hub.py test_accessibility.py test_branches.py test_crowd.py test_inside.py
+test_distributed.py test_guess.py test_hostile.py test_app.py test_fairness.py test_page.py
+test_hostile_hub.py test_next_letter.py test_bundled.py test_rounding.py test_copied.py
+test_hub.py test_snapshots.py test_loading.py test_page_parts.py test_letters.py test_resume.py
 """.split()
 RANKS = {name: rank for rank, name in enumerate(LONGEST)}
 

@@ -586,6 +586,7 @@ def fake_trainer(queue, folder, code):
 
 def test_a_trainer_that_does_not_obey_is_killed(queue, tmp_path, monkeypatch):
     monkeypatch.setattr(job_state, "STOP_WITHIN", 0.5)
+    monkeypatch.setattr(job_queue, "POLL_SECONDS", 0.5)  # it has failed until it is deleted then
     ignoring = tmp_path / "ignoring"
     ignore = "signal.signal(signal.SIGTERM, lambda *_: None)"
     fake_trainer(queue, tmp_path, f"{ignore}; open({str(ignoring)!r}, 'w')")
