@@ -14,13 +14,14 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until training starts, Ctrl-C ends it quietly
 
 import charlm
-from charlm.config import GPTConfig, TrainConfig
+from charlm.config import DistillConfig, GPTConfig, TrainConfig, pick
 from charlm.console import protect_output, warn_once
 from charlm.data.text_features import TextFeatures
 from charlm.errors import CharlmError, explain_os_error
 from charlm.hub.background_push import BackgroundPusher
 from charlm.hub.client import HubError, check_login
 from charlm.hub.publish import publish
+from charlm.hub.source import find_model
 from charlm.paths import checkpoints_directory
 from charlm.presets import DEFAULT_PRESET, PRESETS
 from charlm.runs.directory import keep_snapshot, save_run
@@ -28,7 +29,9 @@ from charlm.runs.failure import explain_failure
 from charlm.runs.flags import add_option_flags, minutes, not_empty
 from charlm.runs.log import RunLog
 from charlm.runs.setup import find_run, is_over, new_run, resume_run
+from charlm.runs.teachers import sources_of
 from charlm.runs.worker import run_worker
+from charlm.runs.written_text import prepare_teachers
 from charlm.training.distributed import ProcessLost, join
 from charlm.training.events import Sample
 from charlm.training.signals import stop_after, stop_on_signals
@@ -70,10 +73,10 @@ def run_first_process(args, world):
     directory = find_run(checkpoints, args) if args.resume else None
     status = 0
     if args.push is None or directory is None or not is_over(directory, args):
-        run = None if args.resume else new_run(checkpoints, args, world)
+        run = None if args.resume else new_run(checkpoints, args, world, find_model)
         directory = directory or run.directory
         with RunLog(directory) as log:
-            run = run or resume_run(args, directory, log, world)
+            run = run or resume_run(args, directory, log, world, find_model)
             if args.time_limit is not None:
                 stop_after(run.trainer, args.time_limit)
             status = train(run, log, args)
@@ -90,6 +93,8 @@ def train(run, log, args):
     repo = args.push, args.private, args.push_snapshots, args.push_every
     with terminal, BackgroundPusher(run.directory, *repo, terminal.print_line) as pusher:
         try:
+            for event in prepare_teachers(run):
+                terminal.show(event)
             trainer.world.broadcast(run.setup)
             for event in events_and_samples(run):
                 if event.event == "snapshot":
@@ -100,7 +105,7 @@ def train(run, log, args):
                     log.append(event)
                 terminal.show(event)
                 if event.event == "save":
-                    save_run(run.directory, trainer, log, run.data_path)
+                    save_run(run.directory, trainer, log, run.data_path, run.teachers)
                     pusher.after_save(event.step)
         except (OSError, MemoryError, RuntimeError, CharlmError) as error:
             if not (message := explain_failure(error)):
@@ -145,6 +150,8 @@ def parse_arguments():
     add("--data", metavar="FILE", type=not_empty, help=data_help)
     resume_help = "continue the run --name, or the preset's newest"
     add("--resume", action="store_true", help=resume_help)
+    teacher_help = "models to learn from: directories or names on the Hub, separated by commas"
+    add("--teacher", metavar="DIR[,DIR...]", type=sources_of, help=teacher_help)
     add("--device", default="auto", help="cpu, cuda, mps or auto, the best one (default: auto)")
     limit_help = "save and end after this time, as Ctrl-C would (default: none)"
     add("--time-limit", metavar="MINUTES", type=minutes, help=limit_help)
@@ -157,11 +164,16 @@ def parse_arguments():
     add("--push-every", metavar="N", type=int, default=0, help=every_help)
     add_option_flags(parser.add_argument_group("model"), GPTConfig)
     add_option_flags(parser.add_argument_group("training"), TrainConfig)
+    add_option_flags(parser.add_argument_group("teachers"), DistillConfig)
     args = parser.parse_args()
     args.push = args.push or ("" if args.push == () else None)  # "": the user's name and the run's
     if args.push is None and (args.private or args.push_every or args.push_snapshots):
         flags = "--private, --push-every and --push-snapshots"
         parser.error(f"{flags} say how to --push; give that, too")
+    if (given := pick(vars(args), DistillConfig)) and not (args.teacher or args.resume):
+        parser.error(
+            f"--{min(given).replace('_', '-')} says how a --teacher teaches; give that, too"
+        )
     if args.push_every < 0:
         parser.error("--push-every must be 0 or more")
     return args

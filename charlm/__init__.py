@@ -16,7 +16,7 @@ MODULES = {
     "BigramLM": "charlm.models.bigram",
     "CharTokenizer": "charlm.data.tokenizer",
     "generate": "charlm.api",
-    "load": "charlm.hub.pull",
+    "load": "charlm.hub.source",
     "stream": "charlm.api",
 }
 __all__ = list(MODULES)

@@ -218,6 +218,28 @@ class TrainConfig(Checked):
 
 
 @dataclass(frozen=True)
+class DistillConfig(Checked):
+    """How a student learns from its teachers, besides TrainConfig."""
+
+    written_chars: int = option(
+        2_000_000, "characters that the teachers write for their student", least=1000
+    )
+    written_seed: int = option(0, "the text that the teachers write follows from it", most=MAX_SEED)
+    written_temperature: float = option(
+        1.0, "temperature at which the teachers write", least=0.1, most=10.0
+    )
+    written_share: float = option(
+        0.5, "share of each batch that is text of the teachers; the rest is training text", most=1.0
+    )
+    teacher_weight: float = option(
+        0.5,
+        "share of the teachers' probabilities in what is learned on the training text; the"
+        " character that came next has the rest",
+        most=1.0,
+    )
+
+
+@dataclass(frozen=True)
 class SampleConfig(Checked):
     """The settings of a generation: its length, its seed and the sampler's settings."""
 

@@ -9,7 +9,7 @@ import hashlib
 import torch
 
 # The last counter of a seed, except that of a random training batch, says what it is for.
-DROPOUT, TRAIN_ESTIMATE, EPOCH, VAL_ESTIMATE = 1, 2, 3, 4
+DROPOUT, TRAIN_ESTIMATE, EPOCH, VAL_ESTIMATE, WRITTEN = 1, 2, 3, 4, 5
 
 
 def fold_in(seed, *counters):

@@ -47,7 +47,8 @@ def reference_losses(start):
     if losses is None:
         V = start["config"].get("model", {}).get("vocab_size")
         losses = {"uniform": math.log(V)} if V else {}
-    losses = {name: losses[name] for name in ("uniform", "unigram", "bigram") if name in losses}
+    names = ("uniform", "unigram", "bigram", "teachers")
+    losses = {name: losses[name] for name in names if name in losses}
     if start["data"].get("sha256") == SHA256:
         losses["lecture"] = LECTURE_LOSS
     return losses

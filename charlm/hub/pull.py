@@ -1,7 +1,6 @@
 """Pull models from the Hub at exact revisions, and find cached ones without a network."""
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,13 +19,10 @@ from charlm.hub.client import (
     REPO_FILES,
     HubError,
     describe_error,
-    parse_source,
     status_of,
 )
 from charlm.models import checkpoint
-from charlm.models.checkpoint import CheckpointError
-from charlm.models.snapshots import load_snapshot, snapshot_steps, split_step
-from charlm.paths import expand, is_directory
+from charlm.models.snapshots import snapshot_steps
 from charlm.runs.card import CARD_FILE
 from charlm.runs.log import LOG_FILE
 
@@ -66,41 +62,6 @@ class PulledModel:
 def disable_telemetry():
     """Send no usage data from huggingface_hub, nor from gradio_client, which uses its setting."""
     constants.HF_HUB_DISABLE_TELEMETRY = True
-
-
-def load(source, revision=None):
-    """Load a model directory, or "user/repo" from the Hub; returns the model and its tokenizer.
-
-    The model is fp32, on the CPU, in evaluation mode. "#500" after either loads the snapshot of
-    step 500. `revision`: a branch, tag or commit on the Hub. Raises CharlmError.
-    """
-    run, step = (source, None) if is_directory(expand(source)) else split_step(str(source))
-    path = expand(run)
-    if is_directory(path) and str(run).strip():
-        if revision:
-            raise HubError(f"{run} is a directory, which has no revision {revision}")
-        return checkpoint.load(path) if step is None else load_snapshot(path, step)
-    if os.path.lexists(path) or is_local(path):
-        raise CheckpointError(f"{run} is not a model directory{others_beside(path)}")
-    repo_id, in_source = parse_source(str(run))
-    pulled = pull(repo_id, revision or in_source)
-    if step is None:
-        return checkpoint.load(pulled.directory)
-    snapshots.fetch(pulled, step)
-    return load_snapshot(pulled.directory, step)
-
-
-def is_local(path):
-    """Return whether what may be a path or the name of a Hub model can only be a path."""
-    return path.is_absolute() or (path.parts and is_directory(Path(path.parts[0])))
-
-
-def others_beside(path):
-    """Return "; there is: ..." with the model directories beside a path; "" if there are none."""
-    with contextlib.suppress(OSError):
-        names = sorted(p.name for p in path.parent.iterdir() if checkpoint.is_model_directory(p))
-        return f"; there is: {', '.join(names)}" if names else ""
-    return ""
 
 
 @dataclass

@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from charlm.config import TrainConfig, names_of, pick
+from charlm.config import DistillConfig, TrainConfig, names_of, pick
 from charlm.data.tokenizer import CharTokenizer
 from charlm.errors import CharlmError, quote
 from charlm.files import PointerError, parse_json, read_bounded, refuse_pointer, write_atomically
@@ -29,11 +29,29 @@ MODELS = {model.kind: model for model in (BigramLM, GPT)}
 MAX_BYTES = {CONFIG: 2**17, TOKENIZER: 2**26}  # Unicode has 1.1 million characters
 MAX_OTHER = 2**24  # bytes of any other JSON file
 MAX_NAME = 200  # characters of a text's name
+MAX_TEACHERS = 16
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class CheckpointError(CharlmError):
     """A model directory that cannot be used; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How a model was taught by others."""
+
+    config: DistillConfig
+    teachers: tuple  # of {"name": ..., "sha256": of the file of its weights}
+
+    def to_json(self):
+        return {"options": vars(self.config), "teachers": list(self.teachers)}
+
+    @classmethod
+    def from_json(cls, parts):
+        """Invert to_json. Raises ValueError, TypeError or KeyError for anything else."""
+        teachers = tuple(read_data(teacher) for teacher in parts["teachers"][:MAX_TEACHERS])
+        return cls(DistillConfig(**pick(parts["options"], DistillConfig)), teachers)
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,7 @@ class Description:
     data: dict  # name and sha256 of the text
     model_type: str = ""  # of transformers, if the weights have the names that it expects
     preset: str = ""  # that it was trained with; "" if unknown
+    distillation: Distillation | None = None  # if it had teachers
 
     def build(self):
         """Return a new model; its weights are a function of the training seed."""
@@ -60,6 +79,8 @@ class Description:
             "data": self.data,
             "preset": self.preset,
         }
+        if self.distillation:
+            parts["distillation"] = self.distillation.to_json()
         return json.dumps(parts, indent=2) + "\n"
 
     @classmethod
@@ -75,14 +96,15 @@ class Description:
         model = config_class(**options)
         training = TrainConfig(**pick(parts["training"], TrainConfig))
         strings = (read_string(parts, name) for name in ("model_type", "preset"))
-        return cls(kind, model, training, read_data(parts["data"]), *strings)
+        taught = Distillation.from_json(found) if (found := parts.get("distillation")) else None
+        return cls(kind, model, training, read_data(parts["data"]), *strings, taught)
 
 
 def read_data(data):
-    """Return the name and the SHA-256 of a text, cut; raises KeyError or ValueError."""
+    """Return the name and the SHA-256 of a text or teacher, cut; raises KeyError or ValueError."""
     found = {name: data[name] for name in ("name", "sha256")}
     if not all(isinstance(value, str) for value in found.values()):
-        raise ValueError("its data has no name and sha256")
+        raise ValueError("a name or sha256 in it is no text")
     return {name: cut(value) for name, value in found.items()}
 
 

@@ -17,6 +17,7 @@ REFERENCES = {  # descriptions of the losses of reference_losses
     "unigram": "character frequencies",
     "bigram": "counted pairs of characters",
     "lecture": "the lecture's GPT",
+    "teachers": "the mean of its teachers' probabilities",
 }
 
 
@@ -75,6 +76,7 @@ def card(name, library, usage, description, parameters, events):
         usage,
         losses(events, evaluations),
         hyperparameters(description),
+        teachers(description),
         limits(description),
     ]
     return "\n\n".join(filter(None, sections)) + "\n"
@@ -188,12 +190,34 @@ In nats per character. For comparison: {references}."""
 
 
 def hyperparameters(description):
+    return "## Hyperparameters\n\n" + table_of_options(description.model, description.training)
+
+
+def table_of_options(*configs):
     rows = "\n".join(
         f"| `{name}` | {value} | {notes_of(type(config))[name]} |"
-        for config in (description.model, description.training)
+        for config in configs
         for name, value in vars(config).items()
     )
-    return f"## Hyperparameters\n\n| name | value | meaning |\n|---|---|---|\n{rows}"
+    return f"| name | value | meaning |\n|---|---|---|\n{rows}"
+
+
+def teachers(description):
+    taught = description.distillation
+    if not taught:
+        return ""
+    rows = "\n".join(f"| {t['name']} | `{t['sha256']}` |" for t in taught.teachers)
+    options = table_of_options(taught.config)
+    return f"""## Teachers
+
+It learned the mean of these models' probabilities, on the training text and on text that they
+wrote:
+
+| teacher | SHA-256 of its weights |
+|---|---|
+{rows}
+
+{options}"""
 
 
 def limits(description):

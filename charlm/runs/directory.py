@@ -14,7 +14,7 @@ from charlm.runs.card import write_card
 from charlm.runs.resume import ResumeState, save_resume_state
 
 
-def create_run_directory(directory, description, model, tokenizer, data_path=None):
+def create_run_directory(directory, description, model, tokenizer, data_path=None, teachers=()):
     """Make a new run directory that can be loaded and resumed from the moment it exists.
 
     The files are written to a temporary directory, which is then renamed. Raises FileExistsError
@@ -27,7 +27,7 @@ def create_run_directory(directory, description, model, tokenizer, data_path=Non
         save_description(temporary, description)
         save_tokenizer(temporary, tokenizer)
         save_weights(temporary, model, description.training.store)
-        save_resume_state(temporary, ResumeState(None, 0, data_path))
+        save_resume_state(temporary, ResumeState(None, 0, data_path, teachers))
         write_card(temporary, directory.name)
         rename_new(temporary, directory)
     finally:
@@ -46,14 +46,17 @@ def rename_new(temporary, directory):
         raise
 
 
-def save_run(directory, trainer, log, data_path):
+def save_run(directory, trainer, log, data_path, teachers=()):
     """Save the evaluated weights, the resume state and the model card.
+
+    `data_path`, `teachers`: see ResumeState.
 
     Raises OSError, as on a full disk; the previous weights and resume state are then still whole.
     """
     save_weights(directory, trainer.eval_model, trainer.config.store)
     log.sync()  # the resume state relies on the log's length
-    save_resume_state(directory, ResumeState(trainer.state(), log.size, data_path))
+    resume = ResumeState(trainer.state(), log.size, data_path, teachers)
+    save_resume_state(directory, resume)
     write_card(directory)
 
 

@@ -13,6 +13,7 @@ MAX_MESSAGE = 500  # characters of a message, and of a note
 MAX_NAME = 100  # characters of any other text
 MAX_NOTES = 20
 MAX_OPTIONS = 100  # of a config
+MAX_TEACHERS = 16
 MAX_VOCAB = 0x110000  # Unicode has no more characters
 
 
@@ -61,14 +62,14 @@ def notes(value):
 
 
 def losses(value):
-    """Check the losses of models that only count, by name; drop unknown ones."""
+    """Check the losses to compare a run with, by name; drop unknown ones."""
     require(type(value) is dict)
-    known = ("uniform", "unigram", "bigram")
+    known = ("uniform", "unigram", "bigram", "teachers")
     return {model: number(value[model]) for model in known if model in value}
 
 
 def data(value):
-    """Check which text a run was trained on: its name and SHA-256."""
+    """Check the name and SHA-256 of the text that a run was trained on, or of a teacher."""
     require(type(value) is dict)
     return {key: name(value.get(key, "")) for key in ("name", "sha256")}
 
@@ -79,7 +80,16 @@ def config(value):
     parts = {key: options(value[key]) for key in ("model", "training") if key in value}
     if "kind" in value:
         parts["kind"] = name(value["kind"])
+    if "distillation" in value:
+        parts["distillation"] = distillation(value["distillation"])
     return parts
+
+
+def distillation(value):
+    """Check how a model was taught: the options, and its teachers."""
+    require(type(value) is dict and type(value["teachers"]) is list)
+    teachers = [data(teacher) for teacher in value["teachers"][:MAX_TEACHERS]]
+    return {"options": options(value["options"]), "teachers": teachers}
 
 
 def options(value):

@@ -22,6 +22,7 @@ class ResumeState:
     state: TrainerState | None  # None until the first save
     log_size: int  # bytes of run.jsonl when it was saved
     data_path: str | None  # of the text; None if it is the default one
+    teachers: tuple = ()  # names with which the teachers are found from any working directory
 
 
 def save_resume_state(directory, resume):
@@ -37,6 +38,7 @@ def save_resume_state(directory, resume):
         "tensors": file and file.name,
         "log_size": resume.log_size,
         "data_path": resume.data_path,
+        "teachers": list(resume.teachers),
     }
     write_atomically(folder / STATE_FILE, json.dumps(parts, indent=2).encode())
     for old in folder.glob("step-*.safetensors"):
@@ -56,7 +58,8 @@ def load_resume_state(directory):
             tensors = read_tensors(path.with_name(Path(parts["tensors"]).name))
             evaluated = bool(parts.get("evaluated", True))  # older files lack it
             state = TrainerState(int(parts["step"]), float(parts["time"]), tensors, evaluated)
-        return ResumeState(state, int(parts["log_size"]), parts["data_path"])
+        teachers = tuple(map(str, parts.get("teachers", ())))
+        return ResumeState(state, int(parts["log_size"]), parts["data_path"], teachers)
 
     return parse_file(path, from_json)
 

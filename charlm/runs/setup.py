@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from charlm.config import GPTConfig, TrainConfig, pick
+from charlm.config import DistillConfig, GPTConfig, TrainConfig, pick
 from charlm.console import warn_once
 from charlm.data.corpus import Corpus, find_corpus, load_corpus, read_corpus
 from charlm.data.tokenizer import CharTokenizer
@@ -27,6 +27,8 @@ from charlm.runs.log import read_events
 from charlm.runs.names import check_name, free_name, names_of_preset, newest_name
 from charlm.runs.resume import can_resume, load_resume_state
 from charlm.runs.status import read_status
+from charlm.runs.teachers import check_same, lasting_name, load_teachers
+from charlm.training.distillation import Teachers
 from charlm.training.distributed import local_device
 from charlm.training.memory import available_megabytes, run_megabytes
 from charlm.training.optim import lr_scale
@@ -44,10 +46,12 @@ class RunSetup:
     corpus: Corpus
     tokenizer: CharTokenizer
     state: TrainerState | None = None  # to resume from
+    teachers: Teachers | None = None
 
     def trainer(self, device, world):
         training, model = self.description.training, self.description.build()
-        return Trainer(training, model, self.corpus, self.tokenizer, self.state, device, world)
+        parts = training, model, self.corpus, self.tokenizer, self.state, device, world
+        return Trainer(*parts, self.teachers, self.description.distillation)
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Run:
     setup: RunSetup
     trainer: Trainer
     data_path: str | None
+    teachers: tuple = ()  # names with which they are found again
     logged_start: dict | None = None  # the latest start event in the log of a resumed run
 
     def is_logged(self, event):
@@ -69,11 +74,11 @@ class Run:
         return all(fields[name] == self.logged_start.get(name) for name in compared)
 
 
-def new_run(checkpoints, args, world):
+def new_run(checkpoints, args, world, find):
     """Make a run directory in `checkpoints` and a trainer at step 0; returns the Run.
 
-    `args`: the command line's preset, name, data and device, and the options that were given.
-    Raises CharlmError if they do not fit together.
+    `args`: the command line's preset, name, data, device and teachers, and the options that were
+    given. `find`: see load_teachers. Raises CharlmError if they do not fit together.
     """
     options = pick(vars(args), GPTConfig) | pick(vars(args), TrainConfig)
     preset_name = args.preset or DEFAULT_PRESET
@@ -84,15 +89,21 @@ def new_run(checkpoints, args, world):
     tokenizer = CharTokenizer.fit(corpus.text)
     model_config = dataclasses.replace(preset.model, vocab_size=tokenizer.vocab_size)
     data = {"name": corpus.name, "sha256": corpus.sha256}
-    description = Description(preset.kind, model_config, preset.training, data, preset=preset_name)
-    setup = RunSetup(description, corpus, tokenizer)
+    taught = teachers = None
+    if args.teacher:
+        config = DistillConfig(**pick(vars(args), DistillConfig))
+        teachers, taught = load_teachers(args.teacher, find, config, model_config, tokenizer)
+    parts = preset.kind, model_config, preset.training, data
+    description = Description(*parts, preset=preset_name, distillation=taught)
+    setup = RunSetup(description, corpus, tokenizer, teachers=teachers)
     if device.type == "cpu":
         check_memory(description)
     trainer = setup.trainer(device, world)
     data_path = args.data and str(resolve(args.data))  # valid in any working directory
-    contents = description, trainer.model, tokenizer, data_path
+    names = tuple(map(lasting_name, args.teacher or ()))
+    contents = description, trainer.model, tokenizer, data_path, names
     directory = make_directory(checkpoints, args.name, preset_name, contents)
-    return Run(directory, setup, trainer, data_path)
+    return Run(directory, setup, trainer, data_path, names)
 
 
 def check_memory(description):
@@ -147,10 +158,10 @@ def is_over(directory, args):
     return (finished and not changed) or not can_resume(directory)
 
 
-def resume_run(args, directory, log, world):
+def resume_run(args, directory, log, world, find):
     """Restore the Run in `directory` as it was saved last, and truncate its log to that point.
 
-    Raises CharlmError if the arguments do not fit the run.
+    `find`: see load_teachers. Raises CharlmError if the arguments do not fit the run.
     """
     remove_temporary_files(directory)
     old, saved = load_description(directory), load_resume_state(directory)
@@ -158,7 +169,8 @@ def resume_run(args, directory, log, world):
     description = changed_description(directory, old, args, step)
     corpus, data_path = text_of_run(directory, old, args.data, saved.data_path)
     tokenizer, device = load_tokenizer(directory), choose_device(args.device)
-    setup = RunSetup(description, corpus, tokenizer, saved.state)
+    teachers = teachers_of_run(description, saved.teachers, find, tokenizer)
+    setup = RunSetup(description, corpus, tokenizer, saved.state, teachers)
     trainer = setup.trainer(device, world)
     log.truncate(saved.log_size)
     starts = [event for event in read_events(directory)[0] if event["event"] == "start"]
@@ -166,7 +178,8 @@ def resume_run(args, directory, log, world):
         remove_snapshots(directory, after=step)  # of steps that are now taken differently
         save_description(directory, description)
         trainer.notes += learning_rate_notes(old.training, description.training, step)
-    return Run(directory, setup, trainer, data_path, starts[-1] if starts else None)
+    logged_start = starts[-1] if starts else None
+    return Run(directory, setup, trainer, data_path, saved.teachers, logged_start)
 
 
 def text_of_run(directory, description, given, saved):
@@ -188,6 +201,16 @@ def text_of_run(directory, description, given, saved):
             )
     # the start event repeats what the run recorded
     return dataclasses.replace(corpus, name=name, sha256=sha256), path and str(resolve(path))
+
+
+def teachers_of_run(description, sources, find, tokenizer):
+    """Return the Teachers of a run that is resumed, or None. Raises CharlmError."""
+    if not (recorded := description.distillation):
+        return None
+    place = sources, find, recorded.config, description.model, tokenizer
+    teachers, found = load_teachers(*place)
+    check_same(found, recorded)
+    return teachers
 
 
 def learning_rate_notes(old, new, step):
@@ -212,6 +235,10 @@ def changed_description(directory, description, args, step):
             f"{directory} is no run of {args.preset}, and keeps its model when resumed; leave"
             " --preset out, or train another --name"
         )
+    given = pick(vars(args), DistillConfig)
+    taught = vars(description.distillation.config) if description.distillation else {}
+    if args.teacher or any(taught.get(name) != value for name, value in given.items()):
+        raise CharlmError(f"the teachers of {directory} cannot change; train another --name")
     old = description.training
     training = dataclasses.replace(old, **pick(vars(args), TrainConfig))
     for fixed in ("optimizer", "ema_decay"):  # the saved tensors depend on them

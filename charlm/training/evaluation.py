@@ -10,10 +10,13 @@ CHARS = 8192  # characters in a batch of the full loss, about
 
 
 def cross_entropy(model, x, y, seeds=None):
-    """Return the mean loss of predicting y from x, both (B, T) int64; `seeds` (B,) for dropout."""
+    """Return the mean loss of predicting y from x (B, T) int64; `seeds` (B,) for dropout.
+
+    y (B, T) int64 has the characters, or (B, T, V) their probabilities.
+    """
     device = next(model.parameters()).device
     logits = model(x.to(device), seeds=seeds)  # (B, T, V)
-    return F.cross_entropy(logits.flatten(0, 1), y.to(device).flatten())
+    return F.cross_entropy(logits.flatten(0, 1), y.to(device).flatten(0, 1))
 
 
 @torch.no_grad()

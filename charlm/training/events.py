@@ -14,7 +14,7 @@ class Start:
     started: int  # Unix time at which it starts or resumes
     config: dict
     data: dict  # name, sha256
-    baselines: dict  # losses of counting models, see data/baselines.py
+    baselines: dict  # losses of counting models, see data/baselines.py, and of "teachers"
     parameters: int
     device: str
     precision: str
@@ -40,6 +40,17 @@ class Evaluating:
     """Progress of an evaluation: the characters done, of all. It is shown and not logged."""
 
     event: ClassVar[str] = "evaluating"
+    step: int
+    time: float
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Writing:
+    """The teachers have written `done` of `total` characters. It is shown and not logged."""
+
+    event: ClassVar[str] = "writing"
     step: int
     time: float
     done: int

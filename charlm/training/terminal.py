@@ -62,12 +62,17 @@ class TerminalProgress:
             )
 
     def show_evaluating(self, event):
-        part = f"evaluating, {event.done / event.total:.0%}"
+        self.show_part(f"evaluating, {event.done / event.total:.0%}", event.step)
+
+    def show_writing(self, event):
+        self.show_part(f"the teachers write, {event.done / event.total:.0%}", event.step)
+
+    def show_part(self, part, step):
         if not self.bar.disable:
             self.bar.set_description(part)
         elif time.monotonic() - self.shown > PLAIN_SECONDS:
             self.shown = time.monotonic()
-            self.print_line(f"step {event.step}: {part}")
+            self.print_line(f"step {step}: {part}")
 
     def show_eval(self, event):
         self.evaluated_step, self.val_loss = event.step, event.val_loss

@@ -36,11 +36,24 @@ class Trainer:
     `ema_decay` is on, and rounded to the precision they are stored in.
     """
 
-    def __init__(self, config, model, corpus, tokenizer, start=None, device="cpu", world=None):
+    def __init__(
+        self,
+        config,
+        model,
+        corpus,
+        tokenizer,
+        start=None,
+        device="cpu",
+        world=None,
+        teachers=None,
+        distillation=None,
+    ):
         """Prepare a run of `config`, a TrainConfig.
 
         `start`: the TrainerState to resume from; None starts a new run. `world`: the processes of
-        the run; each constructs the same Trainer and iterates over its events.
+        the run; each constructs the same Trainer and iterates over its events. `teachers`: the
+        Teachers of the model, with their written text before the first step; `distillation`: their
+        description.
 
         Raises DataError if the text is too short for the model's block_size, and ConfigError if
         `start` does not fit the model and its optimizers, if there are more processes than rows in
@@ -53,6 +66,9 @@ class Trainer:
         require(enough_rows, "batch_size", config.batch_size, allowed)
         corpus.check_room(model.config.block_size)
         self.train_ids, self.val_ids = corpus.split(tokenizer)
+        self.teachers, self.distillation = teachers, distillation
+        for teacher in teachers.models if teachers else ():
+            teacher.to(self.device)
         self.model = model.to(self.device)
         self.eval_model = copy.deepcopy(self.model).eval()
         params = self.model.parameters() if config.ema_decay else ()
@@ -184,13 +200,18 @@ class Trainer:
         """Return this process's part of the loss of a step's batch, the mean over all its rows."""
         config, rows = self.config, self.config.batch_size
         T = self.model.config.block_size
-        x, y = batch(self.train_ids, rows, T, config.seed, step, config.order)  # (B, T) each
-        seeds = random_seeds(rows, config.seed, step, DROPOUT)
-        own = self.world.rows(rows)
+        own, seeds = self.world.rows(rows), random_seeds(rows, config.seed, step, DROPOUT)
+        if self.teachers:
+            x, y, written = self.teachers.batch(self.train_ids, T, config, step)
+        else:
+            x, y = batch(self.train_ids, rows, T, config.seed, step, config.order)  # (B, T) each
+        x, y = x[own], y[own]
         self.model.train()
         with self._compiled(), autocast(self.precision, self.device):
-            loss = cross_entropy(self.model, x[own], y[own], seeds[own])
-        return loss * (len(x[own]) / rows)
+            if self.teachers:
+                y = self.teachers.targets(x, y, written[own])  # (B, T, V)
+            loss = cross_entropy(self.model, x, y, seeds[own])
+        return loss * (len(x) / rows)
 
     def _sum_over_processes(self, loss):
         """Sum gradients, losses and stop requests over all processes, in one exchange."""
@@ -234,8 +255,10 @@ class Trainer:
         self.start_time -= start.time
 
     def _compile(self):
-        if self.step == self.config.steps or not should_compile(
-            self.config, self.model, self.device
+        if (
+            self.stopping
+            or self.step == self.config.steps
+            or not should_compile(self.config, self.model, self.device)
         ):
             return
         self.compile_stance, self.compiling = "default", self.world.size == 1
@@ -261,16 +284,22 @@ class Trainer:
 
     def _start_event(self):
         model = self.model
+        losses = baselines(self.train_ids, self.val_ids, model.config.vocab_size)
+        if self.teachers and self.teachers.val_loss is not None:
+            losses["teachers"] = self.teachers.val_loss
+        config = {
+            "kind": model.kind,
+            "model": asdict(model.config),
+            "training": asdict(self.config),
+        }
+        if self.distillation:
+            config["distillation"] = self.distillation.to_json()
         return self._event(
             Start,
             started=round(time.time()),
-            config={
-                "kind": model.kind,
-                "model": asdict(model.config),
-                "training": asdict(self.config),
-            },
+            config=config,
             data={"name": self.corpus.name, "sha256": self.corpus.sha256},
-            baselines=baselines(self.train_ids, self.val_ids, model.config.vocab_size),
+            baselines=losses,
             parameters=sum(p.numel() for p in model.parameters()),
             device=self.device.type,
             precision=self.precision,

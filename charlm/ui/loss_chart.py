@@ -16,6 +16,7 @@ REFERENCES = {
     "unigram": "character frequencies",
     "bigram": "bigram counts",
     "lecture": "the lecture",
+    "teachers": "its teachers together",
 }
 
 

@@ -32,6 +32,7 @@ MILESTONES = {
     "unigram": "beats the character frequencies",
     "bigram": "beats the bigram",
     "lecture": "beats the lecture",
+    "teachers": "beats its teachers together",
 }
 
 
