@@ -167,16 +167,20 @@ def parse_arguments():
     add_option_flags(parser.add_argument_group("teachers"), DistillConfig)
     args = parser.parse_args()
     args.push = args.push or ("" if args.push == () else None)  # "": the user's name and the run's
-    if args.push is None and (args.private or args.push_every or args.push_snapshots):
-        flags = "--private, --push-every and --push-snapshots"
-        parser.error(f"{flags} say how to --push; give that, too")
-    if (given := pick(vars(args), DistillConfig)) and not (args.teacher or args.resume):
-        parser.error(
-            f"--{min(given).replace('_', '-')} says how a --teacher teaches; give that, too"
-        )
-    if args.push_every < 0:
-        parser.error("--push-every must be 0 or more")
+    if message := contradiction(args):
+        parser.error(message)
     return args
+
+
+def contradiction(args):
+    """Return why arguments do not belong together; "" if they do."""
+    if args.push is None and (args.private or args.push_every or args.push_snapshots):
+        return "--private, --push-every and --push-snapshots say how to --push; give that, too"
+    if args.push_every < 0:
+        return "--push-every must be 0 or more"
+    if (given := pick(vars(args), DistillConfig)) and not (args.teacher or args.resume):
+        return f"--{min(given).replace('_', '-')} says how a --teacher teaches; give that, too"
+    return ""
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class RunSetup:
     def trainer(self, device, world):
         training, model = self.description.training, self.description.build()
         parts = training, model, self.corpus, self.tokenizer, self.state, device, world
-        return Trainer(*parts, self.teachers, self.description.distillation)
+        return Trainer(*parts, self.teachers)
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,13 @@ def new_run(checkpoints, args, world, find):
     tokenizer = CharTokenizer.fit(corpus.text)
     model_config = dataclasses.replace(preset.model, vocab_size=tokenizer.vocab_size)
     data = {"name": corpus.name, "sha256": corpus.sha256}
-    taught = teachers = None
+    teachers = None
     if args.teacher:
         config = DistillConfig(**pick(vars(args), DistillConfig))
-        teachers, taught = load_teachers(args.teacher, find, config, model_config, tokenizer)
+        teachers = load_teachers(args.teacher, find, config, model_config, tokenizer)
     parts = preset.kind, model_config, preset.training, data
-    description = Description(*parts, preset=preset_name, distillation=taught)
+    distillation = teachers and teachers.distillation
+    description = Description(*parts, preset=preset_name, distillation=distillation)
     setup = RunSetup(description, corpus, tokenizer, teachers=teachers)
     if device.type == "cpu":
         check_memory(description)
@@ -208,8 +209,8 @@ def teachers_of_run(description, sources, find, tokenizer):
     if not (recorded := description.distillation):
         return None
     place = sources, find, recorded.config, description.model, tokenizer
-    teachers, found = load_teachers(*place)
-    check_same(found, recorded)
+    teachers = load_teachers(*place)
+    check_same(teachers.distillation, recorded)
     return teachers
 
 

@@ -12,7 +12,7 @@ from charlm.training.distillation import Teachers
 
 
 def load_teachers(sources, find, config, model_config, tokenizer):
-    """Return (Teachers, Distillation) of a student with a model config and a tokenizer.
+    """Return the Teachers of a student with a model config and a tokenizer.
 
     `sources`: model directories and names on the Hub. `find(source)` returns (directory, file of
     the weights). Raises CharlmError.
@@ -38,7 +38,7 @@ def load_teachers(sources, find, config, model_config, tokenizer):
         models.append(model)
         digest = hashlib.sha256((directory / weights).read_bytes()).hexdigest()
         teachers.append({"name": public_name(source), "sha256": digest})
-    return Teachers(models, config), Distillation(config, tuple(teachers))
+    return Teachers(models, Distillation(config, tuple(teachers)))
 
 
 def lasting_name(source):

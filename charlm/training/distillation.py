@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from charlm.config import DistillConfig
 from charlm.data.batches import batch, windows
+from charlm.models.checkpoint import Distillation
 from charlm.rng import WRITTEN, fold_in
 from charlm.training.evaluation import CHARS, mean_loss
 
@@ -21,9 +21,14 @@ class Teachers:
     """Models with the student's vocabulary, in evaluation mode, and what they contribute."""
 
     models: list
-    config: DistillConfig
+    distillation: Distillation  # their description
     written_ids: torch.Tensor | None = None  # (N,) int64, the text that they wrote, once it exists
     val_loss: float | None = None  # of their mean, see `loss`, once it is measured
+
+    @property
+    def config(self):
+        """The DistillConfig."""
+        return self.distillation.config
 
     @torch.no_grad()
     def probabilities(self, x):

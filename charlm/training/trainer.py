@@ -9,20 +9,18 @@ import contextlib
 import copy
 import math
 import time
-from dataclasses import asdict
 from functools import partial
 
 import torch
 
 from charlm.config import ConfigError, require
-from charlm.data.baselines import baselines
 from charlm.data.batches import batch
 from charlm.rng import DROPOUT, random_seeds
-from charlm.rounding import rounding
 from charlm.training.compilation import compile_blocks, eager_stance, should_compile
 from charlm.training.distributed import World
 from charlm.training.evaluation import cross_entropy, estimate_val, evaluate, mean_loss
 from charlm.training.events import End, Eval, Evaluating, Save, Snapshot, Start, Step
+from charlm.training.facts import facts
 from charlm.training.optim import make_optimizers, set_learning_rates, update_average
 from charlm.training.precision import autocast, choose_precision
 from charlm.training.snapshots import snapshot_schedule
@@ -37,23 +35,13 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        config,
-        model,
-        corpus,
-        tokenizer,
-        start=None,
-        device="cpu",
-        world=None,
-        teachers=None,
-        distillation=None,
+        self, config, model, corpus, tokenizer, start=None, device="cpu", world=None, teachers=None
     ):
         """Prepare a run of `config`, a TrainConfig.
 
         `start`: the TrainerState to resume from; None starts a new run. `world`: the processes of
-        the run; each constructs the same Trainer and iterates over its events. `teachers`: the
-        Teachers of the model, with their written text before the first step; `distillation`: their
-        description.
+        the run; each constructs the same Trainer and iterates over its events. `teachers`: those of
+        the model, whose text must have been written before the first step.
 
         Raises DataError if the text is too short for the model's block_size, and ConfigError if
         `start` does not fit the model and its optimizers, if there are more processes than rows in
@@ -66,7 +54,7 @@ class Trainer:
         require(enough_rows, "batch_size", config.batch_size, allowed)
         corpus.check_room(model.config.block_size)
         self.train_ids, self.val_ids = corpus.split(tokenizer)
-        self.teachers, self.distillation = teachers, distillation
+        self.teachers = teachers
         for teacher in teachers.models if teachers else ():
             teacher.to(self.device)
         self.model = model.to(self.device)
@@ -93,7 +81,7 @@ class Trainer:
         Losses and weights that are not finite end the run as failed, unsaved.
         """
         self._compile()
-        yield self._start_event()
+        yield self._event(Start, **facts(self))
         while True:
             due = self.step % self.config.eval_interval == 0 or self.step == self.config.steps
             if due and not self.evaluated and self.world.rank == 0:
@@ -281,32 +269,6 @@ class Trainer:
 
     def _event(self, event, **values):
         return event(step=self.step, time=round(self.elapsed, 3), **values)
-
-    def _start_event(self):
-        model = self.model
-        losses = baselines(self.train_ids, self.val_ids, model.config.vocab_size)
-        if self.teachers and self.teachers.val_loss is not None:
-            losses["teachers"] = self.teachers.val_loss
-        config = {
-            "kind": model.kind,
-            "model": asdict(model.config),
-            "training": asdict(self.config),
-        }
-        if self.distillation:
-            config["distillation"] = self.distillation.to_json()
-        return self._event(
-            Start,
-            started=round(time.time()),
-            config=config,
-            data={"name": self.corpus.name, "sha256": self.corpus.sha256},
-            baselines=losses,
-            parameters=sum(p.numel() for p in model.parameters()),
-            device=self.device.type,
-            precision=self.precision,
-            mkl_cbwr=rounding(),
-            compiled=self.compile_stance == "default",
-            notes=tuple(self.notes),
-        )
 
     def _divergence_event(self):
         return self.failure_event(

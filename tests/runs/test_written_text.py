@@ -8,6 +8,7 @@ from small_models import make_model
 
 from charlm.config import DistillConfig, SampleConfig
 from charlm.generation.batch import decode
+from charlm.models.checkpoint import Distillation
 from charlm.rng import fold_in
 from charlm.runs import written_text
 from charlm.runs.written_text import FILE, prepare_teachers
@@ -26,7 +27,8 @@ def short_texts(monkeypatch):
 def make_run(tokenizer, tmp_path):
     def make(**options):
         models = [make_model(name, tokenizer.vocab_size) for name in ("lecture", "today")]
-        teachers = Teachers(models, DistillConfig(**{"written_chars": 1030} | options))
+        config = DistillConfig(**{"written_chars": 1030} | options)
+        teachers = Teachers(models, Distillation(config, ()))
         val_ids = torch.arange(100) % tokenizer.vocab_size
         trainer = SimpleNamespace(step=0, elapsed=1.0, stop_requested=False, val_ids=val_ids)
         trainer.teachers, trainer.model = teachers, models[1]

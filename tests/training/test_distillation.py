@@ -9,6 +9,7 @@ from small_models import make_model, small_training
 
 from charlm.config import DistillConfig
 from charlm.data.batches import batch
+from charlm.models.checkpoint import Distillation
 from charlm.training.distillation import Teachers
 from charlm.training.evaluation import cross_entropy
 
@@ -20,7 +21,7 @@ IDS, WRITTEN = (
 
 
 def make_teachers(**options):
-    return Teachers(MODELS, DistillConfig(**options), WRITTEN)
+    return Teachers(MODELS, Distillation(DistillConfig(**options), ()), WRITTEN)
 
 
 def mean_probabilities(ids):
