@@ -104,8 +104,9 @@ class Page(gr.Blocks):
 
         Gradio would build a component for each gr.skip() of each update of a text.
         """
-        plain = not block_fn.postprocess and isinstance(predictions, list)
-        if plain and all(isinstance(value, str) or value == SKIP for value in predictions):
+        several = isinstance(predictions, list) and len(block_fn.outputs) > 1
+        plain = several and all(isinstance(value, str) or value == SKIP for value in predictions)
+        if plain and not block_fn.postprocess:
             self.validate_outputs(block_fn, predictions)
             return predictions
         return await super().postprocess_data(block_fn, predictions, state)

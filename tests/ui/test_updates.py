@@ -43,3 +43,10 @@ def test_other_updates_pass_through_gradio():
     page, fast, _ = make_page()
     made = results(page, fast, ["text", gr.update(visible=False), gr.skip()])
     assert made == ["text", {"__type__": "update", "visible": False}, {"__type__": "update"}]
+
+
+def test_a_list_that_is_one_output_stays_one():
+    with Page({}, Pools()) as page:
+        gr.Button().click(lambda: None, None, gr.JSON(), **FAST)
+    (event,) = page.fns.values()
+    assert results(page, event, ["a", "b"]) == [["a", "b"]]
