@@ -59,7 +59,8 @@ class App:
     def __init__(self, folder, checkpoints, **variables):
         for script in ("app.py", "train.py"):
             (folder / script).symlink_to(REPOSITORY / script)
-        (folder / "checkpoints").symlink_to(checkpoints)
+        self.checkpoints = folder / "checkpoints"
+        self.checkpoints.symlink_to(checkpoints)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

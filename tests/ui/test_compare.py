@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from browser import visitor
+from browser import unfold_panel, visitor
 from hostile import HostileClient
 from playwright.sync_api import expect
 from programs import App
@@ -44,15 +44,6 @@ PLACE = """([number, index]) => {
 }"""
 WIDTHS = """["html", ".gradio-container"].map(
     (selector) => document.querySelector(selector).scrollWidth)"""
-STOP_AT_ONCE = """() => new Promise((stopped) => {
-  document.getElementById("generate").click();
-  const timer = setInterval(() => {
-    if (document.querySelectorAll("#compared article.generating p").length < 3) return;
-    clearInterval(timer);
-    document.getElementById("stop-generating").click();
-    stopped();
-  }, 5);
-})"""
 NAMELESS = re.compile(r"- (?:button|textbox|combobox|radio|link|article)(?= \[|:|$)", re.M)
 
 
@@ -308,26 +299,37 @@ def test_a_bad_address_is_a_sentence(browser, app, query, sentence):
         expect(page.locator("#comparison")).to_be_hidden()
 
 
-def test_stop_ends_all_texts_and_a_newer_one_ends_the_older(browser, app):
-    with visitor(browser, app, COMPARED) as page:
+@pytest.fixture
+def slow(app, tokenizer):
+    """A model that writes for seconds, so that somebody can stop it."""
+    changes = {"n_layer": 4, "n_embd": 128, "block_size": 64}
+    model = make_model("today", tokenizer.vocab_size, **changes)
+    directory = app.checkpoints / "slow"
+    create_run_directory(
+        directory, describe("today", tokenizer.vocab_size, **changes), model, tokenizer
+    )
+    yield directory.name
+    shutil.rmtree(directory)
+
+
+def test_stop_ends_all_texts_and_a_newer_one_ends_the_older(browser, app, slow):
+    link = f"?prompt=KING:%0A&model={slow}&max_new_chars=60&compare={slow}~0.mlp,{slow}~1.mlp"
+    with visitor(browser, app, link) as page:
         wait_for_comparison(page)
         length = page.locator("#settings input[type=number]").first
-        page.locator("#settings > button").click()
+        unfold_panel(page, "#settings")
         length.fill("2000")
         length.press("Tab")
+        page.locator("#generate").click()
+        expect(page.locator("#compared article.generating:has(p)")).to_have_count(3)
+        page.keyboard.press("Escape")  # a click so soon would count as a double click
         stopped = page.locator("#compared .status").filter(has_text="characters, stopped")
-        for _ in range(10):  # a small model is fast
-            page.evaluate(STOP_AT_ONCE)
-            expect(page.locator("#compared .generating")).to_have_count(0)
-            if stopped.count() == 3:
-                break
         expect(stopped).to_have_count(3)
+        expect(page.locator("#compared .generating")).to_have_count(0)
         expect(page.locator("#compared-summary table")).to_have_count(0)
         for model in ("small-gpt", "pairs") * 3:
             choose(page, 1, "model", model)
-        wait_for_headings(
-            page, "small-gpt", "pairs", "small-gpt without block 0: feed-forward layer"
-        )
+        wait_for_headings(page, slow, "pairs", f"{slow} without block 1: feed-forward layer")
         assert {len(text) for text in page.evaluate(TEXTS)} == {2_006}
     assert app.log.read_text().count("Traceback") == 0
 
