@@ -1,4 +1,4 @@
-"""Where a model is that somebody names: in a directory, or on the Hub."""
+"""Find a model by its name: in a directory, or on the Hub."""
 
 import contextlib
 import os

@@ -4,6 +4,7 @@ A log may come from the Hub. Code that reads events relies on what is checked he
 """
 
 from charlm.files import parse_json
+from charlm.models.checkpoint import MAX_TEACHERS
 
 MAX_NUMBER = 1e39  # no finite float32 exceeds it, so a run that diverges still has a log
 MAX_TIME = 1e15  # seconds
@@ -13,7 +14,6 @@ MAX_MESSAGE = 500  # characters of a message, and of a note
 MAX_NAME = 100  # characters of any other text
 MAX_NOTES = 20
 MAX_OPTIONS = 100  # of a config
-MAX_TEACHERS = 16
 MAX_VOCAB = 0x110000  # Unicode has no more characters
 
 

@@ -6,7 +6,7 @@ import hashlib
 from charlm.config import require
 from charlm.errors import CharlmError
 from charlm.models import checkpoint
-from charlm.models.checkpoint import Distillation
+from charlm.models.checkpoint import MAX_TEACHERS, Distillation
 from charlm.paths import expand, is_directory, resolve
 from charlm.training.distillation import Teachers
 
@@ -17,6 +17,7 @@ def load_teachers(sources, find, config, model_config, tokenizer):
     `sources`: model directories and names on the Hub. `find(source)` returns (directory, file of
     the weights). Raises CharlmError.
     """
+    require(len(sources) <= MAX_TEACHERS, "teacher", len(sources), f"at most {MAX_TEACHERS} models")
     models, teachers = [], []
     most = config.written_chars // 3
     require(
@@ -63,6 +64,8 @@ def local_path(source):
 
 def check_same(found, recorded):
     """Raise CharlmError if teachers that were found again are not those of the run."""
+    if len(found.teachers) != len(recorded.teachers):
+        raise CharlmError("the resume state does not name the teachers of this run; restore it")
     for teacher, before in zip(found.teachers, recorded.teachers, strict=True):
         if teacher["sha256"] != before["sha256"]:
             raise CharlmError(

@@ -41,7 +41,7 @@ def read_written(path, config):
     """Return the text in a file if it is whole, or ""."""
     try:
         text = path.read_bytes().decode()
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):
         return ""
     return text if len(text) == config.written_chars else ""
 

@@ -1,8 +1,8 @@
 """Learning from teachers: a student learns their probabilities, on texts that they wrote, too.
 
 All the probabilities of a teacher say more than the one character that came next (Hinton et al.
-2015). On the training text, which teachers know almost by heart, they add little. On text that the
-teachers wrote they add much, and there is as much of it as one likes.
+2015). Teachers know the training text almost by heart, so the student reads text that they wrote,
+too.
 """
 
 from dataclasses import dataclass

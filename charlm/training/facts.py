@@ -1,4 +1,4 @@
-"""What the log of a run says at its start."""
+"""The facts with which the log of a run begins."""
 
 import time
 from dataclasses import asdict

@@ -75,8 +75,9 @@ def test_a_whole_text_is_kept_and_its_loss_that_was_logged(make_run):
 
 def test_a_text_of_another_length_is_written_again(make_run):
     text = written(make_run())
-    (make_run().directory / FILE).write_text(text[:-1])
-    assert written(make_run()) == text
+    for damaged in (text[:-1].encode(), b"\xff" * len(text)):
+        (make_run().directory / FILE).write_bytes(damaged)
+        assert written(make_run()) == text
 
 
 def test_a_request_to_stop_ends_it_and_leaves_no_part(make_run):

@@ -301,7 +301,7 @@ def test_a_bad_address_is_a_sentence(browser, app, query, sentence):
 
 @pytest.fixture
 def slow(app, tokenizer):
-    """A model that writes for seconds, so that somebody can stop it."""
+    """A model that is slow enough to be stopped while it writes."""
     changes = {"n_layer": 4, "n_embd": 128, "block_size": 64}
     model = make_model("today", tokenizer.vocab_size, **changes)
     directory = app.checkpoints / "slow"
