@@ -188,7 +188,7 @@ class TrainConfig(Checked):
     ema_decay: float = option(0.0, "evaluate and keep a moving average of the weights; 0 is off")
     precision: str = option(
         "auto",
-        "precision of matrix products; auto is bf16 on hardware made for it",
+        "precision of matrix products; auto is bf16 where that is faster",
         ("auto", "fp32", "bf16"),
     )
     compile: str = option(

@@ -23,10 +23,20 @@ def choose_precision(wanted, device):
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     if device.type == "cpu":
-        # a CPU without instructions for bf16 emulates it, several times slower than fp32
         able = getattr(torch.cpu, "get_capabilities", dict)()
-        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+        return "bf16" if multiplies_bf16_faster(able) else "fp32"
     return "fp32"
+
+
+def multiplies_bf16_faster(able):
+    """Return whether a processor multiplies bf16 faster than fp32, from its capabilities.
+
+    `able`: torch.cpu.get_capabilities(). AMX does, and AVX-512 BF16 on AMD. Intel's AVX-512 BF16
+    alone, where a virtual machine hides AMX, takes twice as long as fp32 (checkpoints/README.md,
+    2026-11-29). Other processors emulate bf16, several times slower than fp32.
+    """
+    intel = str(able.get("cpu_name", "")).startswith("Intel")
+    return bool(able.get("amx_bf16") or (able.get("avx512_bf16") and not intel))
 
 
 def autocast(precision, device):

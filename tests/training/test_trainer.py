@@ -10,7 +10,7 @@ from charlm.config import ConfigError
 from charlm.data.batches import windows
 from charlm.data.corpus import DataError
 from charlm.training.distributed import World
-from charlm.training.precision import choose_precision
+from charlm.training.precision import choose_precision, multiplies_bf16_faster
 from charlm.training.state import TrainerState
 from charlm.training.trainer import Trainer
 
@@ -197,6 +197,20 @@ def test_the_requested_precision_is_used(monkeypatch):
     assert choose_precision("bf16", cpu) == "bf16"
     assert choose_precision("auto", cpu) in ("fp32", "bf16")
     assert choose_precision("auto", torch.device("mps")) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("able", "faster"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_auto_means_bf16_where_its_products_are_faster(able, faster):
+    assert multiplies_bf16_faster(able) is faster
 
 
 def test_the_environment_decides_what_auto_means(monkeypatch):
