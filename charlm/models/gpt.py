@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from charlm.config import GPTConfig
+from charlm.models.functions import relu2, rms_norm
 from charlm.models.positions import rotary_angles, rotate
 from charlm.models.pretrained import Pretrained
 from charlm.models.short_conv import ShortConv
@@ -55,21 +56,29 @@ class Attention(nn.Module):
 
     def forward(self, x, mask, rotary, seed):
         """(B, T, C) to (B, T, C). `mask` (T, T) is True where row t may look: at columns 0..t."""
-        weights = dropout(self.weights(x, mask, rotary), self.dropout, seed)
-        out = weights @ self.split_heads(self.value(x))  # (B, H, T, D)
+        v = self.split_heads(self.value(x))  # (B, H, T, D)
+        if seed is None:
+            q, k = self.queries_and_keys(x, rotary)
+            out = F.scaled_dot_product_attention(q, k, v.to(q.dtype), is_causal=True)
+        else:
+            # Spelled out as in the lecture, for the dropout of the weights
+            out = dropout(self.weights(x, mask, rotary), self.dropout, seed) @ v
         return self.proj(out.transpose(1, 2).flatten(-2))  # (B, T, C)
 
     def weights(self, x, mask, rotary):
         """Return how much each character gathers from each: (B, H, T, T); the rows sum to 1."""
+        q, k = self.queries_and_keys(x, rotary)
+        affinities = q @ k.transpose(-2, -1) * self.head_size**-0.5  # (B, H, T, T)
+        return affinities.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+
+    def queries_and_keys(self, x, rotary):
+        """Return what each character looks for and what it offers: (B, H, T, D) both."""
         # float32, since autocast would round what norms and angles need in full
         q = self.norm_q(self.split_heads(self.query(x)).float())  # (B, H, T, D)
         k = self.norm_k(self.split_heads(self.key(x)).float())
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *rotary)
-        # Spelled out as in the lecture: compiled on a CPU, its backward pass is faster at these
-        # sizes than that of scaled_dot_product_attention.
-        affinities = q @ k.transpose(-2, -1) * self.head_size**-0.5  # (B, H, T, T)
-        return affinities.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+        return q, k
 
     def split_heads(self, x):
         return x.unflatten(-1, (self.n_head, self.head_size)).transpose(1, 2)  # (B, H, T, D)
@@ -88,13 +97,13 @@ class FeedForward(nn.Module):
         return self.down(self.activation(self.up(x)))  # (B, T, C) to (B, T, 4 C) to (B, T, C)
 
 
-def relu2(x):
-    """ReLU squared. As a product, since the gradient of `square` is slow on a CPU."""
-    return F.relu(x) * x
-
-
 # generation/decoder.py and models/transformers_format.py implement these, too
 ACTIVATIONS = {"relu": F.relu, "relu2": relu2}
+
+
+class RMSNorm(nn.RMSNorm):
+    def forward(self, x):
+        return rms_norm(x, self.weight, self.eps)
 
 
 class Block(nn.Module):
@@ -183,4 +192,4 @@ def make_norm(config, size):
     """Return the norm that the config names, over a last dimension of `size`."""
     if config.norm == "layernorm":
         return nn.LayerNorm(size)
-    return nn.RMSNorm(size, eps=1e-6)
+    return RMSNorm(size, eps=1e-6)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from charlm.models.functions import short_conv
+
 
 class ShortConv(nn.Module):
     """A causal convolution over the last `conv_size` characters, between two gates."""
@@ -25,7 +27,9 @@ class ShortConv(nn.Module):
 
     def forward(self, x, mask, rotary, seed):
         """(B, T, C) to (B, T, C). The other arguments are Attention's and unused."""
-        return self.proj(sum(self.taps(x)) * self.gate_out(x))
+        # float32, since autocast would round sums
+        gated = (self.gate_in(x) * self.value(x)).float()
+        return self.proj(short_conv(gated, self.kernel) * self.gate_out(x))
 
     def taps(self, x):
         """Return what each of the last characters, the latest one last, contributes: (B, T, C)."""
