@@ -2,23 +2,27 @@
 
 Torch derives a gradient operation by operation, and each one reads and writes a whole tensor. On a
 CPU these tensors, not the arithmetic, take the time. Written out, a gradient takes fewer operations
-and stores less: a step of `fast` takes a fifth less time (checkpoints/README.md, 2026-11-29).
+and stores less (checkpoints/README.md, 2026-11-29). torch.compile gets the plain formulas, from
+which it makes one operation of many by itself.
 """
 
 import torch
 import torch.nn.functional as F
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.compiler import is_compiling
 
 
 def rms_norm(x, weight, eps):
     """Divide x (..., C) by its root mean square, plus eps, and scale it by weight (C,)."""
+    if is_compiling():
+        return F.rms_norm(x, weight.shape, weight, eps)
     return RMSNorm.apply(x, weight, eps)
 
 
 def relu2(x):
     """Square what is positive in x and zero the rest."""
-    return ReLU2.apply(x)
+    return F.relu(x) * x if is_compiling() else ReLU2.apply(x)
 
 
 def short_conv(x, kernel):
@@ -27,6 +31,10 @@ def short_conv(x, kernel):
     `kernel` (C, 1, S): row t of the result sums x[t - S + 1 + i] * kernel[i], with zeros before the
     first character.
     """
+    if is_compiling():
+        T, S = x.size(1), kernel.size(-1)
+        padded = F.pad(x, (0, 0, S - 1, 0))
+        return sum(padded[:, i : i + T] * kernel[:, 0, i] for i in range(S))
     return ShortConvolution.apply(x, kernel)
 
 
