@@ -69,7 +69,7 @@ class ReLU2(Function):
     @once_differentiable
     def backward(ctx, grad):
         (positive,) = ctx.saved_tensors
-        return (grad * positive).mul_(2)
+        return torch.addcmul(grad.new_zeros(()), grad, positive, value=2)  # in one pass
 
 
 class ShortConvolution(Function):

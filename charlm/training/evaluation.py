@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from charlm.data.batches import batch, windows
 from charlm.rng import TRAIN_ESTIMATE, VAL_ESTIMATE, fold_in
 
-CHARS = 8192  # characters in a batch of the full loss, about
+CHARS = 2048  # characters in a batch of the full loss, about: larger ones leave the caches
 
 
 def cross_entropy(model, x, y, seeds=None):
