@@ -6,10 +6,10 @@ print(charlm.generate(model, tokenizer, "ROMEO:"))
 
 from importlib import import_module
 
-from charlm.rounding import use_strict_rounding
+from charlm.rounding import use_reproducible_rounding
 
 # the only side effect of importing charlm; it must precede the import of torch
-use_strict_rounding()
+use_reproducible_rounding()
 
 MODULES = {
     "GPT": "charlm.models.gpt",
