@@ -72,7 +72,7 @@ class GPTDecoder:
     @torch.inference_mode()
     def __init__(self, model):
         config = model.config
-        C, V, T = config.n_embd, config.vocab_size, config.block_size
+        C, V, T, self.H = config.n_embd, config.vocab_size, config.block_size, config.n_head
         self.embedding, self.norm_embd = model.embedding.weight, model.norm_embd
         self.position = self.angles = None
         if config.position == "learned":
@@ -120,10 +120,12 @@ class GPTDecoder:
         R = S * n
         on = on and on.repeated(n).to(self.mask.device)
         x, rows, angles = self._embed(first, ids, starts)  # (R', C), padded: R' >= R
+        padding = (0, 0, 0, x.size(0) - R) if x.size(0) > R else None
         for i, layer in enumerate(self.layers):
             y = self._product(self.normalise(x), layer.in_proj)[:R]
             y = layer.mix(y, rows, angles, self.normalise)  # (R, C)
             y = y * on.channels[:, i] if on else y
+            y = F.pad(y, padding) if padding else y
             x = add_where(on and on.mixer[:, i], x, self._product(y, layer.out_proj, add_to=x))
             y = self._product(self.normalise(x), layer.up).relu_()
             y = self._product(y.square_() if layer.squared else y, layer.down, add_to=x)
@@ -149,15 +151,15 @@ class GPTDecoder:
             x = self.norm_embd(x + self.position[positions])
         positions = positions[:R]
         mask = self.mask[positions, :keys].view(S, 1, n, -1)
+        if n > 1:  # see AttentionLayer.mix
+            mask = mask.expand(-1, self.H, -1, -1).reshape(S, self.H * n, 1, -1)
         angles = None if self.angles is None else self.angles[positions]  # (R, 1, 1, D / 2)
         slots = torch.arange(first, first + S, device=device).repeat_interleave(n)
         return x, StepRows(first, S, n, slots, positions, mask), angles
 
     def _product(self, x, linear, add_to=None):
-        """Return x (R, in) times folded weights (in, out), plus `add_to` (R', out) if given."""
+        """Return x (R', in) times folded weights (in, out), plus `add_to` (R', out) if given."""
         weight, bias = linear
-        if add_to is not None and len(x) < len(add_to):
-            x = F.pad(x, (0, 0, 0, len(add_to) - len(x)))
         if bias is not None:
             add_to = bias if add_to is None else add_to + bias
         if self.tiled:

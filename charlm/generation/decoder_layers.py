@@ -24,7 +24,7 @@ class StepRows(NamedTuple):
     n: int
     slots: torch.Tensor  # (R,)
     positions: torch.Tensor  # (R,)
-    mask: torch.Tensor  # (S, 1, n, K), added to the logits: -inf at keys after the query
+    mask: torch.Tensor  # (S, H n or 1, 1, K), added to the logits: -inf at keys after the query
 
 
 class Layer:
@@ -75,7 +75,6 @@ class AttentionLayer(Layer):
         # Each row is one query, as if of a head that shares its keys and values with others:
         # several queries per head would round differently from one.
         q = qk[:, 0].view(S, n, H, D).transpose(1, 2).reshape(S, H * n, 1, D)
-        mask = mask.expand(-1, H, -1, -1).reshape(S, H * n, 1, -1) if n > 1 else mask
         y = F.scaled_dot_product_attention(q, K, V, attn_mask=mask, enable_gqa=n > 1)
         return y.view(S, H, n, D).transpose(1, 2).reshape(S * n, H * D)
 
