@@ -14,6 +14,7 @@ from charlm.data.batches import batch, windows
 from charlm.models.checkpoint import Distillation
 from charlm.rng import WRITTEN, fold_in
 from charlm.training.evaluation import CHARS, mean_loss
+PART = 1024  # characters that a teacher reads at a time: what it computes stays in the caches
 
 
 @dataclass
@@ -34,6 +35,10 @@ class Teachers:
     def probabilities(self, x):
         """Return the mean of their probabilities of the next character: (B, T) to (B, T, V)."""
         x = x.to(next(self.models[0].parameters()).device)
+        parts = x.split(max(1, PART // x.size(1)))
+        return torch.cat([self._mean_probabilities(part) for part in parts])
+
+    def _mean_probabilities(self, x):
         return sum(model(x).softmax(dim=-1) for model in self.models) / len(self.models)
 
     def loss(self, ids, block_size):
