@@ -4,8 +4,10 @@ import hashlib
 import json
 import shutil
 import signal
+import subprocess
 
 import pytest
+from programs import REPOSITORY
 from same_run import assert_same_run, log_of
 from small_models import SMALL_FLAGS, make_model, make_text
 
@@ -113,6 +115,36 @@ def test_other_weights_than_those_at_the_beginning_are_refused(student, here):
     shutil.rmtree(here.folder / "b")
     status, output = here("--name", "student", "--resume", "--steps", 9)
     assert status == 2
+
+
+PYTHON = """#!/bin/sh
+echo "$@" >> commands
+while [ "$1" != --name ]; do shift; done
+mkdir -p "checkpoints/$2/resume" && touch "checkpoints/$2/resume/state.json"
+"""  # notes the command, and that the run can be resumed
+
+
+def test_the_commands_that_train_shakespeare(here, text_file, monkeypatch):
+    python, script = here.folder / ".venv/bin/python", here.checkpoints / "train-shakespeare.sh"
+    for file in (python, script):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    shutil.copy(REPOSITORY / "checkpoints" / script.name, script)
+    for _ in range(2):
+        subprocess.run(["bash", script], check=True)
+    commands = (here.folder / "commands").read_text().splitlines()
+    names = [f"best-{n}" for n in range(1, 5)]
+    assert commands[4:] == [f"train.py --resume --name {name}" for name in names]
+    monkeypatch.chdir(here.folder)
+    for name, command in zip(names, commands[:4], strict=True):
+        shutil.rmtree(here.checkpoints / name)
+        flags = ["--data", text_file, *SMALL_FLAGS, "--steps", 2, "--eval-interval", 2]
+        flags += ["--written-chars", 1000] if "--teacher" in command else []
+        status, output = here(*command.split()[1:], *flags)
+        assert status == 0, output
+    teachers = load_description(here.checkpoints / "best-4").distillation.teachers
+    assert [teacher["name"] for teacher in teachers] == names[:3]
 
 
 def test_unfit_teachers_are_refused_before_anything_is_written(here, text_file, teachers, tmp_path):

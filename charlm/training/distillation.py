@@ -14,6 +14,7 @@ from charlm.data.batches import batch, windows
 from charlm.models.checkpoint import Distillation
 from charlm.rng import WRITTEN, fold_in
 from charlm.training.evaluation import CHARS, mean_loss
+
 PART = 1024  # characters that a teacher reads at a time: what it computes stays in the caches
 
 
