@@ -1,6 +1,8 @@
 """The environment variables with which Gradio can serve a page on this machine."""
 
+import importlib.util
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,6 +28,17 @@ def prepare_environment():
     keep_loopback_direct()
     check_port()
     choose_upload_directory()
+    skip_missing_matplotlib()
+
+
+def skip_missing_matplotlib():
+    """Make the import of matplotlib fail at once if it is missing.
+
+    Gradio tries it before and after each update of a text, and Python would search all directories
+    for it each time.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        sys.modules["matplotlib"] = None
 
 
 def drop_unusable_proxies():

@@ -1,6 +1,9 @@
 """The environment of a page on odd machines."""
 
+import importlib
+import importlib.util
 import os
+import sys
 
 import pytest
 
@@ -69,3 +72,20 @@ def test_uploads_go_elsewhere_if_gradio_s_directory_is_another_user_s(tmp_path, 
     os.environ["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     prepare_environment()
     assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "cache/charlm/gradio")
+
+
+def test_a_missing_matplotlib_is_not_searched_for_again(monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    prepare_environment()
+    assert sys.modules["matplotlib"] is None
+    with pytest.raises(ImportError):
+        importlib.import_module("matplotlib")
+
+
+def test_an_installed_matplotlib_can_be_imported(monkeypatch, tmp_path):
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "matplotlib.py").touch()
+    prepare_environment()
+    assert importlib.import_module("matplotlib").__file__ == str(tmp_path / "matplotlib.py")
