@@ -102,6 +102,8 @@ ACTIVATIONS = {"relu": F.relu, "relu2": relu2}
 
 
 class RMSNorm(nn.RMSNorm):
+    """nn.RMSNorm with the faster gradient of `rms_norm`."""
+
     def forward(self, x):
         return rms_norm(x, self.weight, self.eps)
 
