@@ -17,4 +17,4 @@ best=checkpoints/best
 train best-1
 train best-2 --seed 1
 train best-3 --dropout 0.1 --steps 4000 --teacher $best-1,$best-2
-train best-4 --seed 2 --dropout 0.1 --steps 3200 --teacher $best-1,$best-2,$best-3
+train best-4 --seed 2 --dropout 0.1 --steps 3500 --teacher $best-1,$best-2,$best-3
