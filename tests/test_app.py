@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from api_client import ApiClient
 from gradio_client.exceptions import AppError
 from programs import REPOSITORY
+from waiting import WITHIN, wait_until
 
 import charlm
 from charlm.config import SampleConfig, notes_of
@@ -49,6 +51,23 @@ def test_generate_streams_the_text_so_far(client):
     assert len(texts) > 2
     assert all(b.startswith(a) for a, b in pairwise(texts))
     assert len(texts[-1]) == len("KING:\n") + 5000
+
+
+def test_a_text_ends_with_a_sentence_if_the_process_that_writes_it_is_killed(app, client):
+    for _ in range(2):
+        long = client.submit(prompt="KING:\n", **(QUICK | {"max_new_chars": 5000}))
+        next(long)
+        (writer,) = children(app.process.pid)
+        os.kill(writer, signal.SIGKILL)
+        with pytest.raises(AppError, match="has ended and starts again; try again in a moment"):
+            long.result(timeout=WITHIN)
+        wait_until(lambda writer=writer: children(app.process.pid) not in ([], [writer]))
+        assert len(client.predict(prompt="KING:\n", **QUICK)) == len("KING:\n") + 30
+
+
+def children(pid):
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(child) for child in found.stdout.split()]
 
 
 def test_a_seed_of_minus_one_is_random(client):

@@ -22,7 +22,46 @@ PAUSE_RATIO = 3  # seconds of pause per second of work
 POLL_SECONDS = 0.2  # between checks that the program still runs
 
 
-class Engine:
+class BaseEngine:
+    """The interface of engines: streams are submitted, and grow until they have ended.
+
+    `model`: the one that generates.
+    """
+
+    def submit(self, ids, config, client=None, session=None, off=(), keep_logits=False):
+        """Queue a stream that continues `ids`; return it. Its ids grow until it has ended.
+
+        `off`: parts of the model that are switched off, as parse_parts returns them.
+        `keep_logits`: whether the stream keeps the logits (V,) behind each new character.
+
+        Raises AdmissionError, and ValueError for ids outside the vocabulary.
+        """
+        V = self.model.config.vocab_size
+        if not ids or not all(0 <= i < V for i in ids):
+            raise ValueError(f"ids must be one or more, from 0 to {V - 1}")
+        logits = [] if keep_logits else None
+        stream = Stream(ids, config, client, session, off=off, logits=logits)
+        self.add(stream)
+        return stream
+
+    def add(self, stream):
+        """Queue a Stream. AdmissionError is raised, or ends it."""
+        raise NotImplementedError
+
+    def stop(self, stream):
+        """End a stream at the next step."""
+        raise NotImplementedError
+
+    def queue_position(self, stream):
+        """Return a stream's position in the queue, from 1; 0 if it does not wait."""
+        raise NotImplementedError
+
+    def __len__(self):
+        """Return the number of streams that run or wait."""
+        raise NotImplementedError
+
+
+class Engine(BaseEngine):
     """Generates the streams of one model. Safe to use from any thread.
 
     A stream that fails ends with its error; the others continue. `should_yield()`: whether others
@@ -39,34 +78,22 @@ class Engine:
         self._thread = self._batch = None
         self._changed = threading.Condition()  # guards the scheduler and the thread
 
-    def submit(self, ids, config, client=None, session=None, off=(), keep_logits=False):
-        """Queue a stream that continues `ids`; return it. Its ids grow until it has ended.
-
-        `off`: parts of the model that are switched off, as parse_parts returns them.
-        `keep_logits`: whether the stream keeps the logits (V,) behind each new character.
-
-        Raises AdmissionError, and ValueError for ids outside the vocabulary.
-        """
-        V = self.model.config.vocab_size
-        if not ids or not all(0 <= i < V for i in ids):
-            raise ValueError(f"ids must be one or more, from 0 to {V - 1}")
-        logits = [] if keep_logits else None
-        stream = Stream(ids, config, client, session, off=off, logits=logits)
+    def add(self, stream):
         with self._changed:
             self.scheduler.submit(stream)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="engine")
                 self._thread.start()
             self._changed.notify()
-        return stream
+
+    def stop(self, stream):
+        stream.stopped = True
 
     def queue_position(self, stream):
-        """Return a stream's position in the queue, from 1; 0 if it does not wait."""
         with self._changed:
             return self.scheduler.queue_position(stream)
 
     def __len__(self):
-        """Return the number of streams that run or wait."""
         with self._changed:
             return len(self.scheduler)
 

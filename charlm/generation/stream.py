@@ -14,13 +14,15 @@ class Stream:
     client: object = None  # the network address that requested it
     session: object = None  # of the client; it may have many
     error: Exception | None = None  # that ended it
-    stopped: bool = False  # set by the client to end it at the next step
+    stopped: bool = False  # set by the client to end it at the next step; see Engine.stop
     off: tuple = ()  # the parts of the model that are switched off, see models.parts
     timed_out: bool = False  # it was stopped because it took too long
     logits: list | None = None  # if a list: the logits (V,) behind each character are appended
     context_start: int = 0  # index of the first id that the model sees
     slice_chars: int = 0  # characters generated in this time slice
     start_time: float | None = None  # of its first time slice, on time.monotonic's clock
+    number: int = 0  # by which an EngineProcess and its EngineServer name it
+    queue_position: int = 0  # as the EngineServer reported it
 
     def __post_init__(self):
         self.ids = list(self.ids)

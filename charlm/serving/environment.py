@@ -28,17 +28,16 @@ def prepare_environment():
     keep_loopback_direct()
     check_port()
     choose_upload_directory()
-    skip_missing_matplotlib()
+    skip_if_missing("matplotlib")  # Gradio tries it before and after each update of a text
 
 
-def skip_missing_matplotlib():
-    """Make the import of matplotlib fail at once if it is missing.
+def skip_if_missing(package):
+    """Make the import of a package fail at once if it is missing.
 
-    Gradio tries it before and after each update of a text, and Python would search all directories
-    for it each time.
+    Python would search all directories for it each time.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        sys.modules["matplotlib"] = None
+    if importlib.util.find_spec(package) is None:
+        sys.modules[package] = None
 
 
 def drop_unusable_proxies():

@@ -14,6 +14,7 @@ from charlm.models.parts import parse_parts
 from charlm.serving.clients import NOBODY
 
 FIRST_UPDATE_SECONDS = 0.04  # until the first characters are shown
+WAITING_SECONDS = 0.4  # more for the first character, until its place in the queue is shown
 POLL_SECONDS = 0.004  # between checks whether a short text has ended already
 UPDATE_SECONDS = 0.08  # between updates: twelve a second look fluent and cost little
 FIRST_CHECKS = 10  # for the first character, in the time between two updates
@@ -106,11 +107,11 @@ async def follow(engine, tokenizer, request, client, stop_requested, interval):
         return Progress(text, *lengths, dropped, config.seed, seconds, **state)
 
     try:
-        yield progress()
         await true_or_after(lambda: stream.ended, FIRST_UPDATE_SECONDS, POLL_SECONDS)
+        await until_begun(stream, decoded, WAITING_SECONDS)
         while True:
             if stop_requested():
-                stream.stopped = True
+                engine.stop(stream)
             ended, others = stream.ended, max(0, len(engine) - 1)  # before the ids are read
             new_ids = stream.ids[decoded:]
             text, decoded = text + tokenizer.decode(new_ids), decoded + len(new_ids)
@@ -123,7 +124,7 @@ async def follow(engine, tokenizer, request, client, stop_requested, interval):
             begun = decoded > len(ids)
             await until_next_update(stream, decoded, begun, max(UPDATE_SECONDS, interval()))
     finally:
-        stream.stopped = True
+        engine.stop(stream)
 
 
 def raise_error(stream, model):
@@ -152,8 +153,13 @@ async def until_next_update(stream, shown, begun, seconds):
     if begun:
         await asyncio.sleep(seconds)
     else:
-        poll = seconds / FIRST_CHECKS
-        await true_or_after(lambda: stream.ended or len(stream.ids) > shown, seconds, poll)
+        await until_begun(stream, shown, seconds)
+
+
+async def until_begun(stream, shown, seconds):
+    """Wait for some seconds, but not after a Stream has more than the `shown` ids, or ended."""
+    poll = seconds / FIRST_CHECKS
+    await true_or_after(lambda: stream.ended or len(stream.ids) > shown, seconds, poll)
 
 
 async def true_or_after(condition, seconds, poll):

@@ -13,7 +13,7 @@ import torch
 
 from charlm.data.tokenizer import CharTokenizer
 from charlm.errors import CharlmError, quote
-from charlm.generation.engine import Engine
+from charlm.generation.engine import BaseEngine, Engine
 from charlm.generation.scheduler import AdmissionError
 from charlm.hub.client import canonical_source
 from charlm.models import checkpoint
@@ -37,7 +37,7 @@ class Loaded:
 
     model: torch.nn.Module
     tokenizer: CharTokenizer
-    engine: Engine
+    engine: BaseEngine
 
     @property
     def megabytes(self):
@@ -51,15 +51,15 @@ class Library:
     Safe to use from any thread.
     """
 
-    def __init__(self, directory, followers, limits, start=None, should_yield=lambda: False):
+    def __init__(self, directory, followers, limits, start=None, make_engine=Engine):
         """`followers`: the HubFollowers. `start`: the directory or Hub source to start with, or
         one of its snapshots, with "#" and the step.
 
-        `should_yield`: see Engine. Raises CharlmError if `start` is neither a model directory nor a
-        Hub source. An unreachable Hub raises nothing, and `notices` reports it.
+        `make_engine`: see make_engines. Raises CharlmError if `start` is neither a model directory
+        nor a Hub source. An unreachable Hub raises nothing, and `notices` reports it.
         """
         self.directory, self.followers, self.limits = Path(directory), followers, limits
-        self.should_yield, self.pools = should_yield, Pools()
+        self.make_engine, self.pools = make_engine, Pools()
         if start and not os.path.lexists(expand(start)):
             start, self.start_step = split_step(str(start))
         else:
@@ -226,7 +226,7 @@ class Library:
             model, tokenizer = location.load()
             streams = streams_that_fit(model.kind, model.config, self.limits)
             limits = replace(self.limits, max_streams=streams)
-            loaded = Loaded(model, tokenizer, Engine(model, limits, self.should_yield))
+            loaded = Loaded(model, tokenizer, self.make_engine(model, limits))
             paths = self._paths()  # deleted models are unloaded, too
             kept = {n: each for n, each in self._loaded.items() if {n, split_step(n)[0]} & {*paths}}
             self._loaded = kept

@@ -3,6 +3,7 @@
 import gradio as gr
 import torch
 
+from charlm.generation.engine_process import make_engines
 from charlm.hub.follow import HubFollowers
 from charlm.serving.job_queue import JobQueue
 from charlm.serving.library import Library
@@ -44,9 +45,9 @@ def build(directory, model=None, limits=None, trainer=None):
     torch.set_num_threads(1)
     limits, followers = limits or Limits.from_environment(), HubFollowers()
     jobs = JobQueue(directory, limits, trainer)
-    jobs.start_worker()  # runs may have continued, and others waited, while no app was running
     monitor = RunMonitor(jobs, followers)
-    library = Library(directory, followers, limits, model, monitor.is_training)
+    library = Library(directory, followers, limits, model, make_engines(monitor.is_training))
+    jobs.start_worker()  # for runs that wait or went on; after make_engines: see start_process
     default = library.default()
     parameters = event_parameters(limits, default)
     with Page(parameters, library.pools, title="charlm", analytics_enabled=False) as page:

@@ -14,8 +14,10 @@ from collections import Counter
 from urllib.parse import parse_qs
 
 from charlm.serving.asgi import HTTP_PREFIX, refuse, route_of
+from charlm.serving.generate import true_or_after
 
 READ_WITHIN = 30  # seconds in which somebody must begin to read an answer
+OPEN_SECONDS = 2  # that an update waits for a reader
 MAX_UNREAD = 10_000_000  # bytes of JSON: the unread answers kept for one client
 CALL = re.compile(rf"{HTTP_PREFIX}/call/(?:v2/)?[^/]+/([^/]+)")
 
@@ -115,10 +117,16 @@ async def read_updates(updates, readers, session):
 
     Ends if nobody has begun to read them, or gone on, for READ_WITHIN seconds.
     """
+
+    def reading():
+        return not readers.is_absent(session)
+
     last_read = time.monotonic()
     async for progress in updates:
+        if not progress.done and progress.new_chars:  # in a crowd, the next one comes seconds later
+            await true_or_after(reading, OPEN_SECONDS, OPEN_SECONDS / 20)
         now = time.monotonic()
-        if not readers.is_absent(session):
+        if reading():
             last_read = now
         elif now - last_read > READ_WITHIN:
             return

@@ -120,6 +120,9 @@ class SlowEngine:
         asyncio.get_running_loop().call_later(self.seconds, stream.ids.append, 1)
         return stream
 
+    def stop(self, stream):
+        stream.stopped = True
+
     def queue_position(self, stream):
         return 0
 
