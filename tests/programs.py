@@ -1,7 +1,9 @@
 """train.py and app.py as tests start them."""
 
+import contextlib
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -14,6 +16,15 @@ import preloaded
 import train as train_script
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+def free_port():
+    """Return a free port, of those that the system gives to no other program meanwhile."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 class CommandLine:
@@ -61,9 +72,7 @@ class App:
             (folder / script).symlink_to(REPOSITORY / script)
         self.checkpoints = folder / "checkpoints"
         self.checkpoints.symlink_to(checkpoints)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url, self.log, self.calls = (
             f"http://127.0.0.1:{port}/",
             folder / "log",

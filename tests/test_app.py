@@ -5,7 +5,6 @@ import math
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import preloaded
 import pytest
 from api_client import ApiClient
 from gradio_client.exceptions import AppError
-from programs import REPOSITORY
+from programs import REPOSITORY, free_port
 from waiting import WITHIN, wait_until
 
 import charlm
@@ -248,9 +247,7 @@ ODD_STARTS = {
 @pytest.mark.parametrize("start", ODD_STARTS)
 def test_the_page_is_served(start, trained_copy, tmp_path):
     variables, output = ODD_STARTS[start]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     places = {"CHARLM_CHECKPOINTS": str(trained_copy), "GRADIO_SERVER_PORT": port}
     env = os.environ | places | {"NO_PROXY": "", "no_proxy": ""} | variables
     command = [sys.executable, str(REPOSITORY / "app.py")]

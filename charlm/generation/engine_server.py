@@ -20,7 +20,7 @@ from charlm.errors import CharlmError
 from charlm.generation.engine import Engine
 from charlm.generation.scheduler import AdmissionError
 
-REPORT_SECONDS = 0.01  # between two reports
+REPORT_SECONDS = 0.002, 5e-5  # between two reports, and more for each stream
 POSITION_SECONDS = 0.1  # between two reports of positions in the queue
 STATE = ("start_time", "timed_out", "stopped", "error")  # in the order in which they are applied
 
@@ -72,7 +72,7 @@ class EngineServer:
         with contextlib.suppress(OSError):
             self._send({})  # it is ready
             while True:
-                time.sleep(REPORT_SECONDS)
+                time.sleep(REPORT_SECONDS[0] + REPORT_SECONDS[1] * len(self.streams))
                 with self._changed:
                     while not self.streams:
                         self._changed.wait()

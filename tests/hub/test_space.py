@@ -6,7 +6,6 @@ import importlib.util
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -20,7 +19,7 @@ from browser import paste, unfold_panel, visitor
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from playwright.sync_api import expect
-from programs import REPOSITORY, App
+from programs import REPOSITORY, App, free_port
 from small_models import make_text
 
 from charlm.errors import CharlmError
@@ -100,9 +99,7 @@ class Space(App):
     """The read-only files of a Space, served by the user `nobody` in a virtual environment."""
 
     def __init__(self, folder, python, **variables):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url, self.log = f"http://127.0.0.1:{port}/", folder / f"log-{port}"
         self.temporary = folder / "tmp"
         self.env = {
