@@ -107,6 +107,22 @@ def unfold_panel(page, panel):
     page.wait_for_function(UNFOLDED, arg=panel)
 
 
+def at_change(page, condition, action):
+    """Run a script at the first change of the page after which a condition holds.
+
+    Frames are rare on a busy machine, and what a small model changes may be over before the next.
+    """
+    page.evaluate(f"""() => {{
+      const observer = new MutationObserver(() => {{
+        if (!({condition})) return;
+        observer.disconnect();
+        {action};
+      }});
+      const changes = {{ subtree: true, childList: true, characterData: true, attributes: true }};
+      observer.observe(document, changes);
+    }}""")
+
+
 def paste(field, text):
     """Paste a text into a field, which is faster than Playwright's `fill` for a long text."""
     field.page.evaluate("text => navigator.clipboard.writeText(text)", text)

@@ -14,6 +14,7 @@ import itertools
 import os
 import pickle
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -142,7 +143,7 @@ class EngineProcess:
             pass
         finally:
             process.close()
-            process.wait()
+            process.end()
             with self._lock:
                 lost, self._streams, self._process = self._streams, {}, None
                 if ready and not self._closed:  # else the next stream starts one
@@ -155,14 +156,14 @@ class EngineProcess:
         """Update streams: see Reported.changes."""
         for number, changes in reports.items():
             stream = self._streams[number][1]
-            if "logits" in changes:  # before the ids, which show others that it has ended
-                stream.logits += changes.pop("logits")
-            stream.ids += changes.pop("ids", ())
-            if changes.pop("ended", False):
-                with self._lock:
-                    del self._streams[number]
             for name, value in changes.items():
-                setattr(stream, name, value)
+                if name == "ended":
+                    with self._lock:
+                        del self._streams[number]
+                elif name in ("logits", "ids"):
+                    getattr(stream, name).extend(value)
+                else:
+                    setattr(stream, name, value)
 
 
 class RemoteEngine(BaseEngine):
@@ -190,7 +191,7 @@ class Process:
 
     def __init__(self, connection, pid, wait):
         """`wait()`: wait for its end."""
-        self.connection, self.pid, self.wait = connection, pid, wait
+        self.connection, self.pid, self._wait = connection, pid, wait
         self.loaded = set()  # numbers of the engines that it has
         self.ended = False
         self._messages = queue.SimpleQueue()
@@ -205,6 +206,13 @@ class Process:
             return self._messages.get(timeout=timeout)
         except queue.Empty:
             return b""
+
+    def end(self):
+        """Kill the process, if it still runs, and wait for its end."""
+        with contextlib.suppress(OSError):  # it has ended, and nobody needs to know how
+            if self.pid:
+                os.kill(self.pid, signal.SIGKILL)
+            self._wait()
 
     def close(self):
         """Close the connection, which ends the process."""

@@ -22,7 +22,10 @@ from charlm.generation.scheduler import AdmissionError
 
 REPORT_SECONDS = 0.002, 5e-5  # between two reports, and more for each stream
 POSITION_SECONDS = 0.1  # between two reports of positions in the queue
-STATE = ("start_time", "timed_out", "stopped", "error")  # in the order in which they are applied
+# what a report may have of a stream, in the order in which it is applied: others see a text
+# complete once it has its ids, and ended without more ids once it is stopped or has an error
+REPORTED = ("ended", "queue_position", "start_time", "timed_out", "logits", "ids")
+REPORTED += ("stopped", "error")
 
 
 class EngineServer:
@@ -99,16 +102,19 @@ class Reported:
         self._state = self._current_state(position=0)
 
     def changes(self, positions):
-        """Return the attributes that have changed, of `logits` and `ids` the new ones.
+        """Return what has changed, by the names in REPORTED; of `logits` and `ids` the new ones.
 
         `positions`: whether to look for the position in the queue.
         """
         stream, old = self.stream, self._state
         ended = stream.ended  # before the ids are read
-        new_ids, changes, position = stream.ids[self._ids :], {}, old["queue_position"]
+        new_ids, position = stream.ids[self._ids :], old["queue_position"]
         if positions or (position and new_ids):  # which it got once it no longer waited
             position = self.engine.queue_position(stream)
         self._state = self._current_state(position)
+        changes = {name: value for name, value in self._state.items() if value != old[name]}
+        if ended:
+            changes["ended"] = True
         if new_ids and stream.logits is not None:
             # a copy, or the logits of the whole step would be sent
             changes["logits"] = [row.clone() for row in stream.logits[self._logits :]]
@@ -116,14 +122,14 @@ class Reported:
         if new_ids:
             changes["ids"] = new_ids
             self._ids += len(new_ids)
-        changes |= {name: value for name, value in self._state.items() if value != old[name]}
-        return changes | {"ended": True} if ended else changes
+        return {name: changes[name] for name in REPORTED if name in changes}
 
     def _current_state(self, position):
-        error = self.stream.error
+        stream, error = self.stream, self.stream.error
         if error and not isinstance(error, CharlmError):  # of a kind that may not be pickled
-            self.stream.error = RuntimeError(str(error))
-        return {"queue_position": position} | {name: getattr(self.stream, name) for name in STATE}
+            stream.error = RuntimeError(str(error))
+        names = ("start_time", "timed_out", "stopped", "error")
+        return {name: getattr(stream, name) for name in names} | {"queue_position": position}
 
 
 def serve(connection):

@@ -213,7 +213,8 @@ from charlm.config import SampleConfig
 from charlm.generation.engine_process import EngineProcess
 from charlm.serving.limits import Limits
 process = EngineProcess()
-stream = process.engine(make_model("today", 11), Limits()).submit([1], SampleConfig(20, seed=4))
+engine = process.engine(make_model("today", 11), Limits())
+stream = engine.submit([1], SampleConfig(20, seed=4))
 while not stream.ended:
     time.sleep(0.01)
 rollup = open(f"/proc/{process.pid}/smaps_rollup").read().splitlines()[1:]
@@ -224,11 +225,25 @@ exec(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("end", ["pass", "os._exit(3)", "os.kill(os.getpid(), 9)"])
+# a program may ignore the ends of its children, as some that start it do
+IGNORANT = """
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+stream = engine.submit([1], SampleConfig(10**6))
+os.kill(process.pid, 9)
+while not stream.ended:
+    time.sleep(0.01)
+sys.exit("has ended" not in str(stream.error))
+"""
+ENDS = {"pass": 0, "os._exit(3)": 3, "os.kill(os.getpid(), 9)": -9, IGNORANT: 0}
+
+
+@pytest.mark.parametrize("end", ENDS)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux copies the process, and has /proc")
 def test_a_copy_of_a_program_shares_its_memory_and_ends_with_it(end):
     command = [sys.executable, "-c", SCRIPT, end]
     done = preloaded.run(command, text=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert done.returncode == ENDS[end], done.stderr
     pid, own, threads, *ids = map(int, done.stdout.split())
     assert ids == [1, *decode(MODELS["today"], [1], SampleConfig(20, seed=4))]
     assert own < 60_000  # kB; torch alone has 150,000

@@ -5,8 +5,8 @@ import re
 from itertools import pairwise
 
 import pytest
-from browser import unfold_panel, visitor
-from playwright.sync_api import expect
+from browser import at_change, unfold_panel, visitor
+from playwright.sync_api import TimeoutError, expect
 
 
 @contextlib.contextmanager
@@ -116,14 +116,15 @@ def test_the_text_is_streamed_and_continues_the_prompt(page):
 
 def test_stop_ends_a_generation_and_the_next_one_works(page):
     set_length(page, 2000)
-    # Wait and click in one script: the small model may finish between two commands. On a busy
-    # machine it may even finish before the server has the request; then try again.
+    # on a busy machine, the text may be complete before the server has the request; then try again
     begun = "document.querySelector('#text .generating')?.innerText.length > 100"
     for _ in range(5):
+        page.evaluate("window.begun = false")
+        stop = "document.querySelector('#stop-generating').click()"
+        at_change(page, begun, f"window.begun = true; {stop}")
         page.locator("#generate").click()
-        page.wait_for_function(
-            f"() => {begun} && (document.querySelector('#stop-generating').click(), true)"
-        )
+        with contextlib.suppress(TimeoutError):
+            page.wait_for_function("window.begun", timeout=10_000)
         wait_until_done(page)
         if "stopped" in page.locator("#status").inner_text():
             break
