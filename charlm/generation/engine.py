@@ -8,6 +8,7 @@ The Scheduler decides which streams run, the Batch computes; the thread alternat
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 
 from charlm.generation.batch import Batch
 from charlm.generation.ngram_draft import NgramDraft
@@ -22,7 +23,7 @@ PAUSE_RATIO = 3  # seconds of pause per second of work
 POLL_SECONDS = 0.2  # between checks that the program still runs
 
 
-class BaseEngine:
+class BaseEngine(ABC):
     """The interface of engines: streams are submitted, and grow until they have ended.
 
     `model`: the one that generates.
@@ -44,21 +45,21 @@ class BaseEngine:
         self.add(stream)
         return stream
 
+    @abstractmethod
     def add(self, stream):
         """Queue a Stream. AdmissionError is raised, or ends it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop(self, stream):
         """End a stream at the next step."""
-        raise NotImplementedError
 
+    @abstractmethod
     def queue_position(self, stream):
         """Return a stream's position in the queue, from 1; 0 if it does not wait."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __len__(self):
         """Return the number of streams that run or wait."""
-        raise NotImplementedError
 
 
 class Engine(BaseEngine):

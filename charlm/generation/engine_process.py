@@ -209,7 +209,7 @@ class Process:
 
     def end(self):
         """Kill the process, if it still runs, and wait for its end."""
-        with contextlib.suppress(OSError):  # it has ended, and nobody needs to know how
+        with contextlib.suppress(OSError):  # it has ended already
             if self.pid:
                 os.kill(self.pid, signal.SIGKILL)
             self._wait()
