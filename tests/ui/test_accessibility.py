@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import visitor
+from guessing import KEEP_ANSWERS, wrong_for
 from playwright.sync_api import expect
 from programs import App
 
@@ -366,11 +367,13 @@ def test_what_is_copied_is_for_everybody(page, corpus):
 
 def test_the_game_is_for_everybody(page):
     """What the tests above ask of the other tabs, while it is played and at its end."""
+    page.evaluate(KEEP_ANSWERS)
     page.get_by_role("tab", name="Guess").click()
     game = page.locator("#guess-game")
     expect(game).to_have_attribute("data-state", "playing")
     page.locator("[data-action=show]").click()
-    page.locator(".keys button:last-child").first.click()
+    [wrong] = wrong_for(page.evaluate("window.answer"), 1, 1)
+    page.locator(f".keys [data-symbol='{wrong}']").click()
     page.emulate_media(forced_colors="active")
     tried = page.locator(".keys :disabled").evaluate("key => getComputedStyle(key).color")
     assert tried != page.locator(".keys :enabled").first.evaluate(

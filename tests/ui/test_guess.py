@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from browser import visitor
+from guessing import KEEP_ANSWERS, wrong_for
 from playwright.sync_api import expect
 from programs import App, CommandLine
 from small_models import SMALL_FLAGS, make_text
@@ -15,15 +16,6 @@ from charlm.inspection.shannon import entropy_bounds
 from charlm.serving.passages import MAX_LETTERS
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-# the answer, as the page received it
-KEEP_ANSWERS = """
-const parse = JSON.parse;
-JSON.parse = (...args) => {
-  const value = parse(...args);
-  if (value?.letters && value?.models) window.answer = value;
-  return value;
-};
-"""
 SAVED = "JSON.parse(sessionStorage.getItem('charlm-guess'))"
 # whether the letters to come stand somewhere in what is shown or read out
 SHOWN = """() => document.getElementById("guess-game").innerText
@@ -77,12 +69,6 @@ class Recording:
         context = self.browser.new_context(**options)
         context.add_init_script(KEEP_ANSWERS)
         return context
-
-
-def wrong_for(answer, i, count):
-    """Return `count` wrong guesses for a letter."""
-    symbol = answer["letters"][i][2]
-    return [other for other in answer["symbols"] if other != symbol and other != " "][:count]
 
 
 def test_a_game_from_start_to_end_by_keyboard(browser, app):
