@@ -74,15 +74,16 @@ class Passage:
         return self.text[: self.places[0]]
 
 
-async def find_passage(library, client, source=None):
+async def find_passage(library, client, source=None, other_than=None):
     """Return the Passage at a source, or at a new one of the best kind that there is.
 
-    Raises CharlmError if the source is not on this machine, or too short.
+    A new source differs from `other_than`. Raises CharlmError if the source is not on this machine,
+    or too short.
     """
     loading = library.pools.loading
     players = await loading.run(client, choose_players, library)
     if source is None:
-        source = await loading.run(client, new_source, library, players)
+        source = await loading.run(client, new_source, library, players, other_than)
     if isinstance(source, Written):
         text, origin = await written_text(library, client, source, players)
     else:
@@ -123,15 +124,20 @@ def fits(player, first):
     return player.tokenizer.chars == first.tokenizer.chars
 
 
-def new_source(library, players):
-    """Return a random source: a Validation, or a Written if the text is not on this machine."""
+def new_source(library, players, other_than=None):
+    """Return a random source: a Validation, or a Written if the text is not on this machine.
+
+    It differs from the source `other_than`, however short the text is.
+    """
     corpus = corpus_of(library, players[0].name)
     text = corpus.validation_part if corpus else ""
+    last = len(text) - ROOM
     starts = [match.end() for match in re.finditer(r"\n+", text)]
     speeches = [end for end in starts if text.endswith("\n\n", 0, end)]
     for candidates in (speeches, starts, [0]):
-        if enough := [start for start in candidates if len(text) - start >= ROOM]:
-            return Validation(corpus.sha256[:DIGEST], secrets.choice(enough))
+        places = (Validation(corpus.sha256[:DIGEST], at) for at in candidates if at <= last)
+        if new := [place for place in places if place != other_than]:
+            return secrets.choice(new)
     writer = choose_writer(library, players)
     return Written(writer, library.revision(writer)[:DIGEST], random_seed())
 

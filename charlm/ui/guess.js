@@ -247,7 +247,7 @@
   }
 
   function act(action) {
-    if (action === "another") request({});
+    if (action === "another") request({ action, code: passage?.code });
     if (!isPlaying()) return;
     if (action === "show") next(passage.symbols.length, true);
     if (action === "stop" && game.ranks.length >= LEAST) {

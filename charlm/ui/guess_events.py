@@ -22,8 +22,8 @@ def connect_guess_events(library, notice):
 
     async def send(request: gr.Request, text):
         try:
-            source = parse_guess_request(text)
-            return [passage_json(await find_passage(library, client_of(request), source)), ""]
+            sources = parse_guess_request(text)
+            return [passage_json(await find_passage(library, client_of(request), *sources)), ""]
         except CharlmError as error:
             return ["", notice_html(str(error))]
         except OSError as error:

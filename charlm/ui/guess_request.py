@@ -10,7 +10,7 @@ from charlm.serving.passages import Typed, Validation, Written
 from charlm.ui.link import MAX_QUERY_CHARS
 from charlm.ui.shown_text import request_parts
 
-PASSAGE = "passage"
+PASSAGE, ANOTHER = ACTIONS = ("passage", "another")
 MAX_TYPED_CHARS = 2_000
 MAX_JSON_CHARS = 6 * 2 * (MAX_TYPED_CHARS + MAX_QUERY_CHARS)  # each character escaped
 CORPUS_CODE = re.compile(r"corpus\.([0-9a-f]{12})\.([0-9]{1,9})")
@@ -19,14 +19,14 @@ TYPED_CODE = re.compile(r"typed\.([\w-]+)", re.ASCII)
 
 
 def parse_guess_request(text):
-    """Return the source of the passage that the browser asks for; None if any will do.
-
-    Raises CharlmError.
+    """Return (source, other_than): the sources of the passage that the browser asks for, and of the
+    one that it shows. Each may be None: any passage will do, and none is shown. Raises CharlmError.
     """
-    _, parts = request_parts(text, [PASSAGE])
+    action, parts = request_parts(text, ACTIONS)
     checks = {"text": Text("", MAX_TYPED_CHARS), "code": Text("", MAX_QUERY_CHARS)}
     typed, code = (check.check(name, parts.get(name)) for name, check in checks.items())
-    return parse_code(code) if code else Typed(typed) if typed.strip() else None
+    source = parse_code(code) if code else Typed(typed) if typed.strip() else None
+    return (None, source) if action == ANOTHER else (source, None)
 
 
 def parse_code(code):

@@ -65,8 +65,8 @@ def make_library(folder, start=None, limits=None):
     return Library(folder, HubFollowers(), limits or Limits(), start)
 
 
-def find(library, source=None):
-    return asyncio.run(find_passage(library, None, source))
+def find(library, *sources):
+    return asyncio.run(find_passage(library, None, *sources))
 
 
 def names(passage):
@@ -93,8 +93,8 @@ def test_a_passage_is_of_the_validation_part_if_the_text_is_here(folder, data, m
         assert player["bounds"][-1] == pytest.approx(entropy_bounds(ranks), abs=1e-3)
         assert len(player["bounds"]) == len(passage.places)
     assert find(make_library(folder), passage.source) == passage
-    offsets = {find(library).source.offset for _ in range(8)}
-    assert len(offsets) > 1
+    for _ in range(20):
+        assert find(library, None, passage.source).source != passage.source
 
     with pytest.raises(CharlmError, match=r"beyond the end of play\.txt"):
         find(library, Validation(corpus.sha256[:DIGEST], len(held_out)))
@@ -103,6 +103,20 @@ def test_a_passage_is_of_the_validation_part_if_the_text_is_here(folder, data, m
     monkeypatch.delenv("CHARLM_DATA")
     with pytest.raises(CharlmError, match="a text that is not on this machine"):
         find(library, passage.source)
+
+
+def test_another_passage_is_another_one_however_short_the_text_is(folder, tmp_path, monkeypatch):
+    path = tmp_path / "one-line.txt"
+    path.write_text("all the world and a stage " * 300, encoding="utf-8")
+    monkeypatch.setenv("CHARLM_DATA", str(path))
+    corpus = read_corpus(path)
+    add(folder, "mine", corpus.text, corpus.sha256)
+    library = make_library(folder)
+    only = Validation(corpus.sha256[:DIGEST], 0)
+    assert find(library).source == only
+    written = find(library, None, only).source
+    assert isinstance(written, Written)
+    assert find(library, None, written).source == only
 
 
 def test_without_the_text_a_model_that_does_not_play_writes(folder, monkeypatch):

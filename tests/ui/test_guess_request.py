@@ -26,13 +26,14 @@ def parse(**parts):
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_code_names_its_source(source):
     assert parse_code(code_of(source)) == source
-    assert parse(code=code_of(source)) == source
+    assert parse(code=code_of(source)) == (source, None)
+    assert parse(action="another", code=code_of(source)) == (None, source)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300))
 def test_any_typed_text_survives(text):
     assert parse_code(code_of(Typed(text))) == Typed(text)
-    assert parse(text=text) == (Typed(text) if text.strip() else None)
+    assert parse(text=text) == (Typed(text) if text.strip() else None, None)
 
 
 def test_a_typed_text_cannot_be_read_in_its_code():
@@ -40,8 +41,8 @@ def test_a_typed_text_cannot_be_read_in_its_code():
 
 
 def test_without_a_code_any_passage_will_do():
-    assert parse() is None
-    assert parse(code="", text=" ") is None
+    assert parse() == parse(action="another") == (None, None)
+    assert parse(code="", text=" ") == (None, None)
 
 
 CODES = ["x", "corpus.86c4e6aa9db7", "corpus.86C4E6AA9DB7.1", "corpus.86c4e6aa9db7.-1"]
@@ -68,7 +69,7 @@ def test_other_codes_get_a_sentence(code):
         ({"code": "x" * 8_001}, "code has 8,001 characters; at most 8,000"),
         ({"text": "x" * 2_001}, "text has 2,001 characters; at most 2,000"),
         ({"text": ["x"]}, "text is \\['x'\\]; it must be a text"),
-        ({"action": "generate"}, "action must be one of passage"),
+        ({"action": "generate"}, "action must be one of passage, another"),
     ],
 )
 def test_requests_are_bounded(parts, sentence):
