@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 TILE = 8  # rows
 # numbers of rows in a step; others are padded to the next
-SIZES = (2, 4, *range(TILE, 129, TILE), *range(160, 257, 32))
+SIZES = (4, *range(TILE, 129, TILE), *range(160, 257, 32))
 
 
 def padded_size(rows):
