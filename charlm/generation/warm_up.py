@@ -4,7 +4,7 @@ from charlm.config import SampleConfig
 from charlm.generation.batch import Batch
 from charlm.generation.stream import Stream
 
-TEXTS, CHARS = 128, 200  # texts to generate, and characters of each
+TEXTS, CHARS = 512, 200  # texts to generate, and characters of each
 STREAMS = 64  # texts generated together
 
 
