@@ -1,9 +1,11 @@
 """The page as a gr.Blocks that checks what visitors send and describes its API."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from gradio.routes import App
 from gradio.utils import get_function_description, get_upload_folder
 
 from charlm.errors import CharlmError
@@ -28,7 +30,7 @@ SKIP = gr.skip()
 
 
 class Page(gr.Blocks):
-    """Blocks that differ from Gradio's in four points.
+    """Blocks that differ from Gradio's in five points.
 
     The inputs of every event and endpoint are checked before Gradio looks at them: it would fetch
     the addresses in objects that look like its files, and report a wrong type without its name.
@@ -41,6 +43,8 @@ class Page(gr.Blocks):
 
     The API information describes each parameter as the docstring of its function does. Gradio
     labels the parameters of `gr.api` "1st", "2nd", ... and leaves their descriptions empty.
+
+    The web application is built when it is served. Gradio would build three others before.
     """
 
     def __init__(self, parameters, pools, **options):
@@ -48,6 +52,14 @@ class Page(gr.Blocks):
         super().__init__(**options)
         self.parameters = parameters
         self.readers = Readers(lambda: self._queue, pools.leave)
+
+    def queue(self, **options):
+        with no_application():
+            return super().queue(**options)
+
+    def __exit__(self, *error):
+        with no_application():
+            super().__exit__(*error)
 
     @property
     def state_holder(self):
@@ -120,6 +132,17 @@ class Page(gr.Blocks):
                 described = [describe(parameter, notes) for parameter in endpoint["parameters"]]
                 endpoint["parameters"] = described
         return info
+
+
+@contextlib.contextmanager
+def no_application():
+    """Keep Gradio from building a web application meanwhile."""
+    create = App.create_app
+    App.create_app = staticmethod(lambda *args, **options: None)
+    try:
+        yield
+    finally:
+        App.create_app = staticmethod(create)
 
 
 class State:

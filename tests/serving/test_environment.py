@@ -3,9 +3,11 @@
 import importlib
 import importlib.util
 import os
+import subprocess
 import sys
 
 import pytest
+from programs import REPOSITORY
 
 from charlm.config import ConfigError
 from charlm.console import warn_once
@@ -89,3 +91,20 @@ def test_an_installed_matplotlib_can_be_imported(monkeypatch, tmp_path):
     (tmp_path / "matplotlib.py").touch()
     prepare_environment()
     assert importlib.import_module("matplotlib").__file__ == str(tmp_path / "matplotlib.py")
+
+
+def test_gradio_is_imported_without_its_files_for_editors():
+    program = """
+import sys
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+from charlm.serving.environment import prepare_environment
+prepare_environment()
+prepare_environment()
+import gradio
+assert gradio.Textbox().submit and gradio.Blocks.load
+print([path for path in opened if path.endswith(".pyi")])
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -3,6 +3,8 @@
 import asyncio
 
 import gradio as gr
+from gradio.routes import App
+from programs import free_port
 
 from charlm.serving.fair_pool import Pools
 from charlm.ui.events import FAST
@@ -50,3 +52,21 @@ def test_a_list_that_is_one_output_stays_one():
         gr.Button().click(lambda: None, None, gr.JSON(), **FAST)
     (event,) = page.fns.values()
     assert results(page, event, ["a", "b"]) == [["a", "b"]]
+
+
+def test_the_web_application_is_built_once_when_the_page_is_served(monkeypatch):
+    built, create = [], App.create_app
+
+    def count(*args, **options):
+        built.append(create(*args, **options))
+        return built[-1]
+
+    monkeypatch.setattr(App, "create_app", staticmethod(count))
+    page, *_ = make_page()
+    page.queue()
+    assert built == []
+    page.launch(prevent_thread_lock=True, quiet=True, server_port=free_port())
+    try:
+        assert built == [page.app]
+    finally:
+        page.close()
