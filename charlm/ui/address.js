@@ -118,6 +118,7 @@
   let reopened = "";
   function reopen(address) {
     reopened = address.search;
+    shownText = textIn(address); // so that Forward, before it is here, requests the other again
     document.getElementById("reopen").click();
   }
 

@@ -301,7 +301,9 @@
   }
 
   addEventListener("popstate", () => {
-    if (passage && asked() && asked() !== passage.code) request({ code: asked() });
+    const isWaiting = find("guess-game").dataset.state === "waiting";
+    const coming = isWaiting ? !wanted.action && wanted.code : passage?.code;
+    if (asked() && asked() !== coming) request({ code: asked() });
   });
 
   window.charlm = {

@@ -14,6 +14,14 @@ SHOWS = """text => text === [...document.querySelectorAll("#text p")]
     .map((p) => p.textContent).join("\\n")"""
 SELECTED = "() => [...(CSS.highlights.get('selected-letter') ?? [])].join()"
 
+BACK_AND_FORWARD = """async () => {
+  for (const move of ["back", "forward"]) {
+    const moved = new Promise((done) => addEventListener("popstate", done, { once: true }));
+    history[move]();
+    await moved;
+  }
+}"""
+
 
 @pytest.fixture
 def page(browser, app):
@@ -83,6 +91,23 @@ def test_arrow_keys_select_letters_and_another_letter_makes_a_branch(page):
     page.wait_for_function(SHOWS, arg=text)
     page.go_forward()
     page.wait_for_function(SHOWS, arg=branch)
+
+
+def test_back_and_forward_faster_than_the_server_answers(page):
+    page.locator("#text article").focus()
+    page.keyboard.press("ArrowLeft")
+    other = page.locator(".chances li:not(.removed):not(.chosen) button").first
+    char = other.get_attribute("data-char")
+    other.click()
+    page.wait_for_function(
+        "char => document.getElementById('text').innerText.at(65) === char", arg=char
+    )
+    wait_for_text(page)
+    branch, address = text_of(page), settled_address(page)
+    page.evaluate(BACK_AND_FORWARD)
+    page.wait_for_timeout(1000)
+    page.wait_for_function(SHOWS, arg=branch)
+    expect(page).to_have_url(address)
 
 
 def test_surprise_is_painted_on_request_and_for_the_next_text(page):
