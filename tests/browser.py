@@ -27,10 +27,14 @@ PLACE = """([line, offset]) => {
   const box = range.getBoundingClientRect();
   return [box.x + box.width / 2, box.y + box.height / 2];
 }"""
+# not those of lines of a text alone: where one text replaces another, the lines are others
 RECORD_LAYOUT_SHIFTS = """
 window.layoutShift = 0;
+const isElsewhere = ({ node }) => node && !node.parentElement?.closest(".play-text");
 new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) window.layoutShift += entry.value;
+  for (const { value, sources } of list.getEntries()) {
+    if (sources.some(isElsewhere)) window.layoutShift += value;
+  }
 }).observe({ type: "layout-shift" });
 """
 

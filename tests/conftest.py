@@ -27,6 +27,7 @@ from small_models import SMALL_FLAGS, describe, make_model, make_text
 
 from charlm.data.corpus import SHA256, read_corpus
 from charlm.data.tokenizer import CharTokenizer
+from charlm.generation import warm_up
 from charlm.hub.push import export_model
 from charlm.runs.directory import create_run_directory
 from charlm.training.precision import choose_precision
@@ -97,6 +98,12 @@ def corpus(text_file):
 @pytest.fixture(scope="session")
 def tokenizer(corpus):
     return CharTokenizer.fit(corpus.text)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_warm_up():
+    """Engines here warm up their drafts as shortly as those of apps, which saves only time."""
+    warm_up.TEXTS, warm_up.CHARS = 8, 25
 
 
 @pytest.fixture(params=["bigram", "lecture", "today"])

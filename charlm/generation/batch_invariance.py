@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 TILE = 8  # rows
-# numbers of rows in a step; others are padded to the next
+# numbers of rows in a step; others are padded to the next. Fewer round differently on some AMD
 SIZES = (4, *range(TILE, 129, TILE), *range(160, 257, 32))
 
 

@@ -88,7 +88,6 @@ def test_an_engine_generates_with_and_without_parts():
     """Its streams take turns in two slots, and share a draft."""
     model, config = MODELS["convolving"], SampleConfig(60, seed=3)
     engine = Engine(model, Limits(max_streams=2, time_slice=7))
-    engine._warm_up = None  # it would slow other tests down
     offs = [(), ("0.conv",), (), ("1.head1", "1.mlp"), ("0",), ()]
     streams = [engine.submit([i, 2], config, off=off) for i, off in enumerate(offs)]
     wait_until(lambda: all(stream.ended for stream in streams))

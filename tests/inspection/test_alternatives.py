@@ -121,10 +121,7 @@ def library(tokenizer, tmp_path_factory):
         make = network, tokenizer.vocab_size
         model = make_model(*make, **changes)
         create_run_directory(directory / name, describe(*make, **changes), model, tokenizer)
-    library = Library(directory, HubFollowers(), Limits())
-    for name in MODELS:
-        library.engine(name)[0]._warm_up = None  # it would slow other tests down
-    return library
+    return Library(directory, HubFollowers(), Limits())
 
 
 def random_case(rng, library, tokenizer):

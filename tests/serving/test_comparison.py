@@ -46,10 +46,7 @@ def folder(model_directory, tokenizer):
 
 
 def open_library(folder, **limits):
-    library = Library(folder, HubFollowers(), Limits(**limits))
-    for name in library.names():
-        library.engine(name)[0]._warm_up = None  # it would slow other tests down
-    return library
+    return Library(folder, HubFollowers(), Limits(**limits))
 
 
 @pytest.fixture

@@ -32,9 +32,7 @@ CONFIG = SampleConfig(40, 0.9, top_k=12, seed=3)
 
 @pytest.fixture
 def library(model_directory):
-    library = Library(model_directory.parent, HubFollowers(), Limits())
-    library.engine("small")[0]._warm_up = None  # it would slow other tests down
-    return library
+    return Library(model_directory.parent, HubFollowers(), Limits())
 
 
 def written(library, prompt, off=""):

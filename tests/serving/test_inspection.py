@@ -20,9 +20,7 @@ PARTS = "0.head0, 0.head1, 0.mlp, 0, 1.head0, 1.head1, 1.mlp, 1"
 
 @pytest.fixture
 def library(model_directory):
-    library = Library(model_directory.parent, HubFollowers(), Limits())
-    library.engine("small")[0]._warm_up = None  # it would slow other tests down
-    return library
+    return Library(model_directory.parent, HubFollowers(), Limits())
 
 
 def alternatives_of(library, text, model, off=""):
