@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import time
 
 from playwright.sync_api import expect
 
@@ -109,6 +110,14 @@ def unfold_panel(page, panel):
     """Open a panel, which ignores input while it unfolds, and wait until it has unfolded."""
     page.locator(f"{panel} > button").click()
     page.wait_for_function(UNFOLDED, arg=panel)
+
+
+def expect_value(page, script, expected, arg=None):
+    """Wait until a script returns a value, which the page draws a moment after what it shows."""
+    give_up = time.monotonic() + 20
+    while (value := page.evaluate(script, arg)) != expected and time.monotonic() < give_up:
+        page.wait_for_timeout(50)
+    assert value == expected
 
 
 def at_change(page, condition, action):

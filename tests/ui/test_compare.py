@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from browser import unfold_panel, visitor
+from browser import expect_value, unfold_panel, visitor
 from hostile import HostileClient
 from playwright.sync_api import expect
 from programs import App
@@ -136,7 +136,7 @@ def test_the_numbers_of_a_comparison_are_those_of_the_endpoints(browser, app, cl
         texts = page.evaluate(TEXTS)
         assert texts == [generated(client, *writer) for writer in WRITERS]
         index = first_difference(texts)
-        assert page.evaluate(MARKS) == [index] * 3
+        expect_value(page, MARKS, [index] * 3)
         summary = page.locator("#compared-summary")
         expect(summary).to_contain_text(f"They first differ at letter {index + 1}.")
         cells = summary.locator("tbody td").all_inner_texts()
@@ -149,8 +149,7 @@ def test_the_numbers_of_a_comparison_are_those_of_the_endpoints(browser, app, cl
         assert_that_chances_are_those_of_alternatives(page, client, texts, index)
         expect(page.locator("#compared-chances")).to_contain_text("all three had the same text")
         expect(page.locator("#compared-chances")).to_contain_text("The random number is the same")
-        shown = page.evaluate(SELECTED)
-        assert shown == [text[index] for text in texts if text[index] != "\n"]
+        expect_value(page, SELECTED, [text[index] for text in texts if text[index] != "\n"])
         expect(page).to_have_url(re.compile(f"&at={index}$"))
         # after it, each its own
         article = page.locator("#compared article").first

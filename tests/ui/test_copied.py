@@ -6,7 +6,7 @@ import shutil
 from urllib.parse import quote
 
 import pytest
-from browser import visitor
+from browser import expect_value, visitor
 from playwright.sync_api import expect
 from programs import App
 
@@ -72,12 +72,12 @@ def test_copied_pieces_are_underlined_and_show_their_places(browser, app, link, 
         first.focus()
         page.keyboard.press("Enter")
         expect(first).to_have_attribute("aria-expanded", "true")
-        assert page.evaluate(PAINTED, "copied-piece") == lines
+        expect_value(page, PAINTED, lines, "copied-piece")
         assert panel.locator("mark").first.text_content() == text[:end]
         expect(panel.locator("figcaption").first).to_contain_text("from letter 1 on")
         page.keyboard.press("Enter")
         expect(panel.locator("figure").first).to_be_hidden()
-        assert page.evaluate(PAINTED, "copied-piece") == ""
+        expect_value(page, PAINTED, "", "copied-piece")
 
         page.mouse.click(*page.evaluate(MIDDLE, 2))  # in the piece
         expect(panel.locator("mark").first).to_be_visible()
@@ -96,7 +96,7 @@ def test_copied_pieces_are_underlined_and_show_their_places(browser, app, link, 
         page.locator("#copied").click()
         expect(panel).to_be_hidden()
         expect(page.locator("#copied")).to_have_attribute("aria-pressed", "false")
-        assert page.evaluate(PAINTED, "copied") == ""
+        expect_value(page, PAINTED, "", "copied")
         page.wait_for_url(lambda url: "copied" not in url)
     assert app.log.read_text().count("Traceback") == 0
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import PLACE, visitor
+from browser import PLACE, expect_value, visitor
 from playwright.sync_api import expect
 
 HAS_TEXT = "([part, text]) => document.querySelector(part).innerText === text"
@@ -55,17 +55,17 @@ def switch(page, part):
 def test_a_letter_is_selected_and_explained(page):
     text = text_of(page, "#text")
     assert text_of(page) == text
-    assert page.evaluate(SELECTED) == text[65].strip()
+    expect_value(page, SELECTED, text[65].strip())
     expect(page.locator("#inside-shown .chosen .track")).to_have_count(1)
     # the context has 16 letters at most, and began anew on the way
     sees = int(re.search(r"it saw (\d+) letters", page.locator("#inside-shown").inner_text())[1])
     assert 4 <= sees <= 16
-    assert page.evaluate(GREY) == text[: 65 - sees].replace("\n", "")
+    expect_value(page, GREY, text[: 65 - sees].replace("\n", ""))
     page.locator("#inside-text article").focus()
     for _ in range(20):  # faster than the server answers
         page.keyboard.press("ArrowLeft")
     expect(page.locator("#inside-caption")).to_contain_text("letter 46")
-    assert page.evaluate(SELECTED) == text[45].strip()
+    expect_value(page, SELECTED, text[45].strip())
     expect(page.locator("#inside-text article")).to_be_focused()
     page.keyboard.press("Control+End")  # is not a letter's
     page.locator("[data-step='1']").click()
@@ -94,7 +94,7 @@ def test_heads_show_their_weights_in_the_text(page):
     levels = heads.nth(1).get_attribute("data-levels")
     seen = text_of(page)[65 - len(levels) : 65]
     painted = [c for c, level in zip(seen, levels, strict=True) if level != "0" and c != "\n"]
-    assert page.evaluate(PAINTED) == sorted(painted)
+    expect_value(page, PAINTED, sorted(painted))
     expect(heads.nth(1)).to_contain_text(re.compile(r"head 0 .+ \d+\.\d %"))
     page.locator("[data-step='-1']").click()
     expect(page.locator("#inside-caption")).to_contain_text("letter 65")

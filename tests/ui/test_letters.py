@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import PLACE, settled_address, visitor
+from browser import PLACE, expect_value, settled_address, visitor
 from playwright.sync_api import expect
 
 LINK = "?prompt=KING:%0A&model=small-gpt&max_new_chars=60&seed=5&top_k=4"
@@ -49,7 +49,7 @@ def test_a_letter_shows_the_chances_that_it_had(page):
     text = text_of(page)
     page.mouse.click(*page.evaluate(PLACE, [1, 2]))
     expect(page.locator(".chances")).to_have_attribute("data-index", "8")
-    assert page.evaluate(SELECTED) == text[8]
+    expect_value(page, SELECTED, text[8])
     drawn = page.locator(".chances li.chosen button")
     expect(drawn).to_have_attribute("data-char", text[8])
     expect(page.locator(".chances figcaption")).to_contain_text(

@@ -96,11 +96,17 @@ RECORD_UPDATES = """() => {
 def test_the_text_is_streamed_and_continues_the_prompt(page):
     set_length(page, 2000)
     page.locator("#prompt textarea").fill("KING:\nthe ")
-    page.evaluate(RECORD_UPDATES)
-    page.locator("#generate").click()
-    wait_for_text(page, 2000)
-    texts = [text for text, _ in page.evaluate("window.updates") if len(text) > 60]
-    texts = list(dict.fromkeys(texts))
+    # on a busy machine, the text may be complete before the server sends any; then try again
+    for _ in range(5):
+        page.evaluate(RECORD_UPDATES)
+        link = page.locator("#link")
+        before = link.get_attribute("href") if link.count() else ""
+        page.locator("#generate").click()
+        expect(link).not_to_have_attribute("href", before)
+        texts = [text for text, _ in page.evaluate("window.updates") if len(text) > 60]
+        texts = list(dict.fromkeys(texts))
+        if len(texts) >= 4:
+            break
     assert len(texts) >= 4
     assert all(b.startswith(a[:50]) and len(b) > len(a) for a, b in pairwise(texts))
     assert any(can_stop for _, can_stop in page.evaluate("window.updates"))
