@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 TILE = 8  # rows
-# numbers of rows in a step; others are padded to the next. Fewer round differently on some AMD
+# numbers of rows in a step; others are padded to the next; three or fewer round differently on
+# some AMD processors
 SIZES = (4, *range(TILE, 129, TILE), *range(160, 257, 32))
 
 
