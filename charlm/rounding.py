@@ -5,8 +5,8 @@ mode (Intel oneMKL Developer Guide, "Obtaining Numerically Reproducible Results"
 about one run in ten ended with different weights. A product must also round a row alike wherever
 the row is in a batch and in memory. With AVX2, only the strict mode does; with AVX-512 on Intel's
 processors, the ordinary mode does, too, and is faster where there are few rows
-(checkpoints/README.md, 2026-11-29). On an AMD without AVX-512, MKL ignores the name of the mode;
-there, products of four rows and more round a row alike: see generation/batch_invariance.py.
+(checkpoints/README.md, 2026-11-29). On an AMD EPYC without AVX-512, MKL ignores the name of the
+mode; there, products of four rows and more round a row alike: see generation/batch_invariance.py.
 """
 
 import os

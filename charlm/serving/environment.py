@@ -46,7 +46,7 @@ def skip_if_missing(package):
 class WithoutStubs:
     """Imports Gradio without the .pyi files that it writes for editors beside its components.
 
-    To write them, it parses the source of each component, a third of the time of its import.
+    To write them, it parses the source of each component, nearly half of the time of its import.
     """
 
     @staticmethod

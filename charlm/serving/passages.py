@@ -124,7 +124,7 @@ def fits(player, first):
     return player.tokenizer.chars == first.tokenizer.chars
 
 
-def new_source(library, players, other_than=None):
+def new_source(library, players, other_than):
     """Return a random source: a Validation, or a Written if the text is not on this machine.
 
     It differs from the source `other_than`, however short the text is.
