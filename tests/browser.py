@@ -40,6 +40,15 @@ new PerformanceObserver((list) => {
 """
 
 
+def restart(app, page):
+    """Kill an app and start it again; wait until Gradio has loaded the page once more."""
+    page.evaluate("window.isOfTheKilledApp = true")
+    app.process.kill()
+    app.process.wait()
+    app.start()
+    page.wait_for_function("!window.isOfTheKilledApp", timeout=60_000)
+
+
 @contextlib.contextmanager
 def visitor(browser, app, at="", elsewhere=(), **options):
     """Yield the page of a new visitor; fail on script errors and on requests to other hosts.

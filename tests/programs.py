@@ -64,8 +64,30 @@ class InThisProcess:
         return status, printed.out + printed.err
 
 
+WATCH_THE_NETWORK = """
+import json, os, sys
+def watch(event, args):
+    if event in ("socket.getaddrinfo", "socket.connect"):
+        host = args[0] if event == "socket.getaddrinfo" else args[1]
+        host = host[0] if isinstance(host, tuple) else host
+        host = host.decode() if isinstance(host, bytes) else str(host or "")
+        if not host.startswith("/"):
+            with open(os.environ["NETWORK_CALLS"], "a") as file:
+                file.write(json.dumps({"event": event, "host": host}) + "\\n")
+sys.addaudithook(watch)
+"""
+
+# the self-play that fills the draft of each model takes seconds of a processor; it only saves time
+WARM_UP_SHORTLY = """
+from charlm.generation import warm_up
+warm_up.TEXTS, warm_up.CHARS = 8, 25
+"""
+
+
 class App:
     """app.py, served from its own folder, with the given model directories."""
+
+    customization = WATCH_THE_NETWORK + WARM_UP_SHORTLY  # what its Python runs at its start
 
     def __init__(self, folder, checkpoints, **variables):
         for script in ("app.py", "train.py"):
@@ -78,7 +100,7 @@ class App:
             folder / "log",
             folder / "calls",
         )
-        (folder / "sitecustomize.py").write_text(WATCH_THE_NETWORK + WARM_UP_SHORTLY)
+        (folder / "sitecustomize.py").write_text(self.customization)
         env = os.environ | {"GRADIO_SERVER_PORT": str(port), "PYTHONPATH": str(folder)}
         self.env = env | {"NETWORK_CALLS": str(self.calls)} | variables
         self.command = [sys.executable, str(folder / "app.py")]
@@ -109,23 +131,3 @@ class App:
     def stop(self):
         self.process.terminate()
         self.process.wait(30)
-
-
-WATCH_THE_NETWORK = """
-import json, os, sys
-def watch(event, args):
-    if event in ("socket.getaddrinfo", "socket.connect"):
-        host = args[0] if event == "socket.getaddrinfo" else args[1]
-        host = host[0] if isinstance(host, tuple) else host
-        host = host.decode() if isinstance(host, bytes) else str(host or "")
-        if not host.startswith("/"):
-            with open(os.environ["NETWORK_CALLS"], "a") as file:
-                file.write(json.dumps({"event": event, "host": host}) + "\\n")
-sys.addaudithook(watch)
-"""
-
-# the self-play that fills the draft of each model takes seconds of a processor; it only saves time
-WARM_UP_SHORTLY = """
-from charlm.generation import warm_up
-warm_up.TEXTS, warm_up.CHARS = 8, 25
-"""

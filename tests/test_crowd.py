@@ -54,7 +54,7 @@ def test_two_hundred_visitors_who_leave_at_random_leak_nothing(app):
     time.sleep(1)
     visits, failed, seconds = asyncio.run(serving.visit_at_once(app.url, 1, 100))
     assert (len(visits), failed) == (1, 0)
-    assert seconds < 5  # nothing is generated for those who left
+    assert seconds < 10  # nothing is generated for those who left
     assert serving.memory(app.process.pid) < before + 400
     assert "Traceback" not in app.log.read_text()[logged:]  # other tests share the app
 

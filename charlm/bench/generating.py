@@ -14,6 +14,7 @@ from charlm.bench.lecture import lecture_generate
 from charlm.bench.process import CHECKPOINTS, BenchError
 from charlm.config import SampleConfig
 from charlm.generation.batch import MAX_ROWS_WITH_DRAFT, Batch
+from charlm.generation.decoder import make_decoder
 from charlm.generation.ngram_draft import NgramDraft
 from charlm.generation.stream import Stream
 from charlm.generation.warm_up import warm_up_draft
@@ -35,12 +36,8 @@ def bench_generate(chars, counts):
     runs = {n: partial(generate_streams, model, ids, chars, n, draft) for n in (1, *counts)}
     runs["no draft"] = partial(generate_streams, model, ids, chars, 1, None, max_draft_updates=0)
     seconds = interleaved(runs, first_seed=1000)
-    print("| streams | characters/s in all | times one stream | times one without a draft |")
-    print("|---|---|---|---|")
-    for count in counts:
-        cells = [f"{count * chars / seconds[count]:,.0f}"]
-        cells += [f"{count * seconds[one] / seconds[count]:.1f}" for one in (1, "no draft")]
-        print(f"| {count} | {' | '.join(cells)} |")
+    for line in streams_table(seconds, chars, {n: product_seconds(model, n) for n in counts}):
+        print(line)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(f"\nPeak memory: {peak:,.0f} MB\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -57,6 +54,37 @@ def bench_generate(chars, counts):
     for name in runs:
         ratio = seconds[name] / seconds["charlm, one stream"]
         print(f"| {name} | {chars / seconds[name]:,.0f} | {ratio:.1f} |")
+
+
+def streams_table(seconds, chars, products):
+    """Yield the lines of a Markdown table of many streams.
+
+    `seconds`: those of `chars` characters of each stream, by the number of streams, and of one
+    without a draft as "no draft". `products`: those of the matrix products of a step, by streams.
+    """
+    yield "| streams | characters/s in all | of products alone | times one | one without a draft |"
+    yield "|---|---|---|---|---|"
+    for count, step in products.items():
+        speed = count * chars / seconds[count]
+        cells = [f"{speed:,.0f}", f"{speed * step / count:.2f}"]
+        cells += [f"{speed * seconds[one] / chars:.1f}" for one in (1, "no draft")]
+        yield f"| {count} | {' | '.join(cells)} |"
+
+
+@torch.inference_mode()
+def product_seconds(model, rows):
+    """Return the median seconds of the matrix products of a step of `rows` rows, nothing else."""
+    decoder = make_decoder(model)
+    layers = [(one.in_proj, one.out_proj, one.up, one.down) for one in decoder.layers]
+    weights = [weight for layer in layers for weight, _ in layer] + [decoder.head[0]]  # (in, out)
+    inputs = [torch.randn(rows, len(weight)) for weight in weights]
+    seconds = []
+    for _ in range(50):
+        began = time.perf_counter()
+        for x, weight in zip(inputs, weights, strict=True):
+            x @ weight
+        seconds.append(time.perf_counter() - began)
+    return median(seconds)
 
 
 def interleaved(runs, first_seed):

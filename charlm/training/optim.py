@@ -13,16 +13,33 @@ def orthogonalize(matrices, iterations=5):
     """Return the nearest orthogonal matrix to each of (N, rows, columns), approximately.
 
     All singular values end near 1 (between about 0.7 and 1.2), so that a few strong directions do
-    not drown the others. The Newton-Schulz iterations need nothing but matrix products.
+    not drown the others. The Newton-Schulz iterations need nothing but matrix products: each one
+    multiplies a matrix x by a polynomial of its Gram matrix x x^T.
     """
-    a, b, c = NEWTON_SCHULZ
     tall = matrices.size(1) > matrices.size(2)
     x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
-    for _ in range(iterations):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    if x.size(1) == x.size(2):
+        for _ in range(iterations):
+            x = newton_schulz_factor(x @ x.mT) @ x
+        return x
+    # of a wide matrix, the Gram matrix is smaller: iterate on that, and multiply x once
+    gram = x @ x.mT
+    product = factor = newton_schulz_factor(gram)
+    for _ in range(iterations - 1):
+        gram = factor @ gram @ factor
+        factor = newton_schulz_factor(gram)
+        product = factor @ product
+    x = product @ x
     return x.mT if tall else x
+
+
+def newton_schulz_factor(gram):
+    """Return a + b G + c G^2 for Gram matrices G (N, rows, rows)."""
+    a, b, c = NEWTON_SCHULZ
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=1, dim2=2).add_(a)
+    return factor
 
 
 class Optimizer:

@@ -201,10 +201,10 @@ def test_a_decision_among_hundreds_takes_little_time():
     for n in range(400):
         submit(scheduler, "a", n % 7, n)
     scheduler.schedule(now=0.0)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100):
         scheduler.schedule(now=0.0)
-    assert time.perf_counter() - start < 0.2, "two milliseconds each on a busy machine"
+    assert time.process_time() - start < 0.2, "two milliseconds each"
 
 
 def test_slices_are_short_while_a_stream_waits_that_has_never_run():

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 
+import preloaded
 import pytest
 from programs import REPOSITORY
 from waiting import wait_for_line
@@ -129,7 +130,7 @@ def run_script(hub, home, script, *arguments, **variables):
     """Return the JSON that a script printed last, run with the Hub's variables."""
     env = hub.env(home) | {"PYTHONPATH": str(REPOSITORY)} | variables
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    done = preloaded.run(command, env=env, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -184,7 +185,8 @@ library = Library(sys.argv[1], followers, Limits())
 library.add("bob/changes")
 first = followers.get("bob/changes").revision
 print(first, flush=True)
-input()
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.05)
 deadline = time.monotonic() + 30
 while time.monotonic() < deadline and not followers.get("bob/changes").notice:
     library.get("bob/changes")
@@ -205,13 +207,15 @@ def test_a_hostile_second_revision_is_refused_and_the_first_stays(
 ):
     hub.add("bob/changes", pushed)
     env = hub.env(tmp_path) | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", FOLLOW, str(trained)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, env=env, text=True, **pipes)
+    changed = tmp_path / "changed"
+    command = [sys.executable, "-c", FOLLOW, str(trained), str(changed)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = preloaded.Process(command, env=env, text=True, **pipes)
     first = wait_for_line(process).strip()
     change, part = CASES[name]
     second = hub.add("bob/changes", as_bytes(change(pushed)))
-    output, errors = process.communicate("\n", timeout=120)
+    changed.touch()
+    output, errors = process.communicate()
     assert process.returncode == 0, errors
     revision, notice, snapshots = json.loads(output.splitlines()[-1])
     assert revision == first != second

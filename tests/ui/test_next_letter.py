@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import settled_address, visitor
+from browser import restart, settled_address, visitor
 from playwright.sync_api import expect
 
 LINK = "?prompt=KING:&model=small-gpt&max_new_chars=60&seed=5"
@@ -70,7 +70,7 @@ def test_letters_have_chances_and_make_the_same_text_as_a_longer_generation(page
     expect(page.locator("#status")).to_contain_text(re.compile("[7-9][0-9] characters, .* seed 5"))
     expect(page.locator("#chances .chances")).to_have_count(0)
     assert text_of(page).startswith(whole)
-    assert min(page.evaluate(TIME_LETTERS, 20)) < 100
+    assert min(page.evaluate(TIME_LETTERS, 20)) < 300  # 30 to 40 if nothing else computes
     assert app.log.read_text().count("Traceback") == 0
 
 
@@ -135,10 +135,7 @@ def test_a_text_goes_on_after_the_server_was_restarted(browser, app):
     with visitor(browser, app, LINK) as page:
         expect(page.locator("#status")).to_contain_text("60 characters", timeout=60_000)
         before = text_of(page)
-        app.process.kill()
-        app.process.wait()
-        app.start()
-        page.wait_for_timeout(500)
+        restart(app, page)
         expect(page.locator("#status")).to_contain_text("60 characters", timeout=60_000)
         assert text_of(page) == before
         page.locator("#continue").click()

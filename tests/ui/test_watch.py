@@ -16,12 +16,13 @@ from browser import (
     RECORD_LAYOUT_SHIFTS,
     layout_shift,
     paste,
+    restart,
     unfold_panel,
     visitor,
 )
 from hostile import HostileClient
 from playwright.sync_api import expect
-from programs import App, CommandLine
+from programs import REPOSITORY, App, CommandLine
 from small_models import make_text
 from waiting import WITHIN, wait_until
 
@@ -29,7 +30,17 @@ from charlm.errors import CharlmError
 from charlm.serving.job_queue import JobQueue
 from charlm.serving.limits import Limits
 
-LONG = 20_000  # steps of a bigram, which outlast every test
+LONG = 20_000  # slow steps of a bigram: more than any test waits for
+# each step of train.py sleeps: a run at full speed would take the page's processor
+SLOW_STEPS = f"""
+import sys
+if any(argument.endswith("train.py") for argument in sys.orig_argv):
+    sys.path.insert(0, {str(REPOSITORY)!r})
+    import time
+    from charlm.training.trainer import Trainer
+    take_step = Trainer._train_step
+    Trainer._train_step = lambda self: time.sleep(0.005) or take_step(self)
+"""
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
@@ -41,7 +52,9 @@ def serve(folder, trained, **variables):
 
 
 class TrainingApp(App):
-    """An app whose runs have the usual priority, or the tests of other files would starve them."""
+    """An app with slow runs, of the usual priority, or the tests of other files starve them."""
+
+    customization = SLOW_STEPS + App.customization
 
     def start(self):
         code = "import runpy; from charlm.serving import process; process.NICENESS = 0; "
@@ -439,10 +452,7 @@ def test_the_page_reconnects_and_the_run_survives_when_the_app_is_killed(page, w
     page.locator("#train").click()
     expect(head(page)).to_contain_text("survivor is learning", timeout=60_000)
     before = wait_beyond(page, 0)
-    watch_app.process.kill()
-    watch_app.process.wait()
-    watch_app.start()
-    expect(page.locator("#run-head .bar")).to_be_visible(timeout=60_000)
+    restart(watch_app, page)
     expect(head(page)).to_contain_text("survivor is learning", timeout=60_000)
     wait_beyond(page, before)
     page.locator("#stop").click()
