@@ -41,7 +41,10 @@ new PerformanceObserver((list) => {
 
 
 def restart(app, page):
-    """Kill an app and start it again; wait until Gradio has loaded the page once more."""
+    """Kill an app and start it again; wait until the page, on its Watch tab, has loaded again.
+
+    Gradio loads the page once a request of it has failed and another one succeeds.
+    """
     page.evaluate("window.isOfTheKilledApp = true")
     app.process.kill()
     app.process.wait()

@@ -23,6 +23,20 @@ def header(scope, name):
     return next(found, b"").decode("latin-1")
 
 
+async def answer_of(app, scope, receive):
+    """Return what an application answers: (the message that starts the response, the body)."""
+    start, parts = {}, []
+
+    async def collect(message):
+        if message["type"] == "http.response.start":
+            start.update(message)
+        else:
+            parts.append(message.get("body", b""))
+
+    await app(scope, receive, collect)
+    return start, b"".join(parts)
+
+
 def route_of(scope):
     """Return the path of a request below the root path, without a slash at its end."""
     path, root = scope["path"], scope.get("root_path", "")

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 
-from charlm.serving.asgi import header, route_of
+from charlm.serving.asgi import answer_of, header, route_of
 from charlm.ui.first_paint import with_first_paint
 from charlm.ui.preview import visitor_address, with_tags
 from charlm.ui.static_files import FILES, send_file
@@ -50,7 +50,8 @@ class Document:
             return self._documents[key]
         async with self._rendering:
             if key not in self._documents:
-                start, body = await self._render(scope, receive)
+                request = scope | {"query_string": b""}
+                start, body = await answer_of(self.app, request, receive)
                 if start["status"] != 200 or not is_html(start):
                     return start, body
                 while len(self._documents) >= MAX_DOCUMENTS:
@@ -60,19 +61,6 @@ class Document:
                 self._documents[key] = start, body
                 self._compressed[body] = gzip.compress(with_first_paint(body, b"", self.page))
             return self._documents[key]
-
-    async def _render(self, scope, receive):
-        """Return what Gradio answers to a request without its query."""
-        start, parts = {}, []
-
-        async def collect(message):
-            if message["type"] == "http.response.start":
-                start.update(message)
-            else:
-                parts.append(message.get("body", b""))
-
-        await self.app(scope | {"query_string": b""}, receive, collect)
-        return start, b"".join(parts)
 
 
 def is_html(start):

@@ -10,6 +10,7 @@ from charlm.serving.bodies import BodyCheck, Event
 from charlm.serving.hosts import HostCheck
 from charlm.serving.routes import RouteCheck
 from charlm.serving.uploads import UploadLimits
+from charlm.ui.assets import Assets
 from charlm.ui.document import Document
 from charlm.ui.preview import ICON
 from charlm.ui.readers import ReaderWatch
@@ -45,6 +46,7 @@ def middleware(page, limits, max_file):
         Middleware(GZipMiddleware),  # Gradio compresses only files; neither touches event streams
         Middleware(Document, page=page),
         Middleware(RouteCheck),
+        Middleware(Assets),
         Middleware(UploadLimits, max_file=max_file),
         Middleware(ReaderWatch, readers=page.readers),
         Middleware(BodyCheck, max_text=limits.max_text, events=cache(lambda: events_of(page))),

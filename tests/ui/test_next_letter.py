@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import restart, settled_address, visitor
+from browser import settled_address, visitor
 from playwright.sync_api import expect
 
 LINK = "?prompt=KING:&model=small-gpt&max_new_chars=60&seed=5"
@@ -135,7 +135,10 @@ def test_a_text_goes_on_after_the_server_was_restarted(browser, app):
     with visitor(browser, app, LINK) as page:
         expect(page.locator("#status")).to_contain_text("60 characters", timeout=60_000)
         before = text_of(page)
-        restart(app, page)
+        app.process.kill()
+        app.process.wait()
+        app.start()
+        page.wait_for_timeout(500)
         expect(page.locator("#status")).to_contain_text("60 characters", timeout=60_000)
         assert text_of(page) == before
         page.locator("#continue").click()
