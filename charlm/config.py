@@ -179,6 +179,9 @@ class TrainConfig(Checked):
     beta1: float = option(0.9, "AdamW's decay of the gradient's mean")
     beta2: float = option(0.99, "AdamW's decay of the gradient's square")
     muon_momentum: float = option(0.95, "Muon's momentum (Nesterov)")
+    muon_beta2: float = option(
+        0.0, "decay of the squares by which Muon equalises the rows of updates; 0 does not"
+    )
     warmup_steps: int = option(0, "steps of linear rise to the peak learning rate")
     decay: str = option(
         "linear", "how the learning rate falls to zero at the end", ("constant", "linear", "cosine")
@@ -212,7 +215,7 @@ class TrainConfig(Checked):
     )
 
     def check(self):
-        self.fraction("beta1", "beta2", "muon_momentum", "ema_decay")
+        self.fraction("beta1", "beta2", "muon_momentum", "muon_beta2", "ema_decay")
         given = self.decay_fraction
         require(0 < given <= 1, "decay_fraction", given, "more than 0 and at most 1")
 

@@ -94,15 +94,16 @@ PRESETS = {
         "gpt",
         GPTConfig(block_size=256, n_layer=4, n_head=2, n_embd=128, attention_every=4),
         TrainConfig(
-            steps=440,
+            steps=420,
             batch_size=8,
             order="epochs",
             learning_rate=6e-3,
             muon_learning_rate=0.05,
             muon_momentum=0.85,
+            muon_beta2=0.95,
             decay_fraction=1.0,
             compile="off",  # compiling takes longer than it saves in so short a run
-            eval_interval=220,
+            eval_interval=420,  # an evaluation takes as long as 15 steps
             eval_iters=5,
             sample_chars=300,
         ),

@@ -53,8 +53,8 @@ class RMSNorm(Function):
         normed, scale, weight = ctx.saved_tensors
         product = grad * normed
         # the norm fixes the length of x, so nothing flows back along x
-        along = (product @ weight).div(weight.numel()).unsqueeze(-1)
-        grad_x = (grad * weight).addcmul(normed, along, value=-1).mul(scale)
+        along = (product @ weight).div_(weight.numel()).unsqueeze(-1)
+        grad_x = (grad * weight).addcmul_(normed, along, value=-1).mul_(scale)
         return grad_x, product.flatten(0, -2).sum(0), None
 
 

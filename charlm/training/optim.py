@@ -14,24 +14,22 @@ def orthogonalize(matrices, iterations=5):
 
     All singular values end near 1 (between about 0.7 and 1.2), so that a few strong directions do
     not drown the others. The Newton-Schulz iterations need nothing but matrix products: each one
-    multiplies a matrix x by a polynomial of its Gram matrix x x^T.
+    multiplies a matrix x by a polynomial of its Gram matrix, x x^T or x^T x.
     """
-    tall = matrices.size(1) > matrices.size(2)
-    x = matrices.mT if tall else matrices
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
-    if x.size(1) == x.size(2):
+    x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    _, rows, columns = x.shape
+    if rows == columns:
         for _ in range(iterations):
             x = newton_schulz_factor(x @ x.mT) @ x
         return x
-    # of a wide matrix, the Gram matrix is smaller: iterate on that, and multiply x once
-    gram = x @ x.mT
+    # the Gram matrix of the shorter side is smaller: iterate on that, and multiply x once
+    gram = x @ x.mT if rows < columns else x.mT @ x
     product = factor = newton_schulz_factor(gram)
     for _ in range(iterations - 1):
         gram = factor @ gram @ factor
         factor = newton_schulz_factor(gram)
         product = factor @ product
-    x = product @ x
-    return x.mT if tall else x
+    return product @ x if rows < columns else x @ product
 
 
 def newton_schulz_factor(gram):
@@ -100,33 +98,57 @@ class AdamW(Optimizer):
 class Muon(Optimizer):
     """Orthogonalized momentum: the optimizer for the matrices inside a network (Jordan 2024).
 
+    `beta2`: the decay of the mean square of each row's updates (each column's of a wide matrix), by
+    the root of which they are divided, so that all learn equally fast (NorMuon, Li et al. 2025); 0
+    does not divide.
+
     `torch.optim.Muon` takes one matrix at a time, in bfloat16, which a CPU without bfloat16
     instructions emulates about a hundred times slower. This one takes all matrices of a shape
     together, in their own precision.
     """
 
-    def __init__(self, groups, momentum):
+    def __init__(self, groups, momentum, beta2=0.0):
+        self.momentum, self.beta2 = momentum, beta2
         super().__init__(groups)
-        self.momentum = momentum
 
     def initial_state(self, p):
-        return {"momentum_buffer": torch.zeros_like(p)}
+        state = {"momentum_buffer": torch.zeros_like(p)}
+        if self.beta2:
+            state["mean_square"] = p.new_zeros(p[:1].shape if is_wide(p) else p[:, :1].shape)
+        return state
 
     def update(self, group):
         by_shape = {}
         for p in group["params"]:
             by_shape.setdefault(p.shape, []).append(p)
         for (rows, columns), params in by_shape.items():
-            updates = torch.stack([self._nesterov(p) for p in params])
+            updates = orthogonalize(torch.stack([self._nesterov(p) for p in params]))
+            if self.beta2:
+                updates = self._equalised(params, updates)
             # an orthogonal update of a tall matrix is small for its size: scale it up
             lr = group["lr"] * max(1, rows / columns) ** 0.5
-            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(params, list(orthogonalize(updates).unbind()), alpha=-lr)
+            if group["weight_decay"]:
+                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(params, list(updates.unbind()), alpha=-lr)
 
     def _nesterov(self, p):
         buffer = self.state[p]["momentum_buffer"]
         buffer.lerp_(p.grad, 1 - self.momentum)
         return p.grad.lerp(buffer, self.momentum)
+
+    def _equalised(self, params, updates):
+        """Return updates (N, rows, columns) of equal rows or columns, each of the same norm."""
+        dim = 1 if is_wide(params[0]) else 2
+        squares = updates.norm(dim=dim, keepdim=True).square() / updates.size(dim)
+        means = [self.state[p]["mean_square"] for p in params]
+        torch._foreach_lerp_(means, list(squares.unbind()), 1 - self.beta2)
+        inverse = 1 / torch.stack(means).clamp(min=1e-20)
+        total, new_total = (x.sum(dim=(1, 2), keepdim=True) for x in (squares, squares * inverse))
+        return updates * (inverse * total / new_total.clamp(min=1e-14)).sqrt()
+
+
+def is_wide(matrix):
+    return matrix.size(0) < matrix.size(1)
 
 
 def make_optimizers(model, config):
@@ -150,7 +172,7 @@ def make_optimizers(model, config):
     if inner:
         matrices = [p for p in model.parameters() if p in inner]  # in the model's own order
         group = make_group(matrices, config.muon_learning_rate, decayed)
-        optimizers.append(Muon([group], config.muon_momentum))
+        optimizers.append(Muon([group], config.muon_momentum, config.muon_beta2))
     return optimizers
 
 

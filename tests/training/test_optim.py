@@ -51,6 +51,33 @@ def test_muon_agrees_with_the_one_in_torch():
         assert (p - q).abs().max() < 0.02 * p.abs().max()
 
 
+@pytest.mark.parametrize(("rows", "columns", "dim"), [(24, 12, 1), (12, 12, 1), (12, 24, 0)])
+def test_with_beta2_rows_or_columns_learn_equally_fast(rows, columns, dim):
+    torch.manual_seed(0)
+    scale = torch.logspace(-2, 0, max(rows, columns)).unsqueeze(dim)  # of the gradients
+    moved = {}
+    for beta2 in (0.0, 0.9):
+        p = torch.nn.Parameter(torch.zeros(rows, columns))
+        muon = Muon([make_group([p], 0.1, 0.0)], momentum=0.0, beta2=beta2)
+        for _ in range(50):
+            p.grad = torch.randn(rows, columns) * scale
+            before = p.detach().clone()
+            muon.step()
+            moved[beta2] = p.detach() - before
+    norms = {beta2: x.norm(dim=dim) for beta2, x in moved.items()}
+    assert norms[0.9].norm() == pytest.approx(norms[0.0].norm().item(), rel=0.2)
+    assert norms[0.9].max() / norms[0.9].min() < norms[0.0].max() / norms[0.0].min()
+
+
+def test_an_update_of_zeros_stays_zeros():
+    """As those of all matrices but the last, whose output layers start at zero, at step 0."""
+    p = torch.nn.Parameter(torch.ones(4, 4))
+    muon = Muon([make_group([p], 0.1, 0.0)], momentum=0.9, beta2=0.9)
+    p.grad = torch.zeros(4, 4)
+    muon.step()
+    assert p.equal(torch.ones(4, 4))
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("name", ["bigram", "lecture", "today"])
 def test_every_weight_has_one_optimizer(name, optimizer):
