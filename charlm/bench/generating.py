@@ -60,13 +60,15 @@ def streams_table(seconds, chars, products):
     """Yield the lines of a Markdown table of many streams.
 
     `seconds`: those of `chars` characters of each stream, by the number of streams, and of one
-    without a draft as "no draft". `products`: those of the matrix products of a step, by streams.
+    without a draft as "no draft". `products`: those of the matrix products of a step, by streams;
+    they bound the speed where a step adds one character to each, without a draft.
     """
     yield "| streams | characters/s in all | of products alone | times one | one without a draft |"
     yield "|---|---|---|---|---|"
     for count, step in products.items():
         speed = count * chars / seconds[count]
-        cells = [f"{speed:,.0f}", f"{speed * step / count:.2f}"]
+        has_draft = 2 * count <= MAX_ROWS_WITH_DRAFT
+        cells = [f"{speed:,.0f}", "" if has_draft else f"{speed * step / count:.2f}"]
         cells += [f"{speed * seconds[one] / chars:.1f}" for one in (1, "no draft")]
         yield f"| {count} | {' | '.join(cells)} |"
 

@@ -82,7 +82,8 @@ def change(option, value):
     """Return an option and its value as a phrase: "8 layers", "dropout 0.2"."""
     if option in COUNTED:
         return f"{value:,} {COUNTED[option]}{'s' * (value != 1)}"
-    name = LABELS.get(option, option).lower().replace("muon'", "Muon'")
+    label = LABELS.get(option) or option.replace("muon_", "muon's ").replace("_", " ")
+    name = label.lower().replace("muon'", "Muon'")
     if isinstance(value, bool):
         value = "on" if value else "off"
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"

@@ -79,6 +79,11 @@ CHANGED += (("learning_rate", 3e-4), ("muon_learning_rate", 0.05), ("seed", 20_0
             "Unlike the preset fast: 8 layers, 1 head, dropout 0.2, bias on, 20,000 steps, learning"
             " rate 0.0003, Muon&#x27;s learning rate 0.05, seed 20000.",
         ),
+        (
+            "fast",
+            (("muon_beta2", 0.0), ("weight_decay", 0.1)),
+            "Unlike the preset fast: Muon&#x27;s beta2 0, weight decay 0.1.",
+        ),
         ("best", (), "Preset best."),
     ],
 )
