@@ -180,7 +180,7 @@ class TrainConfig(Checked):
     beta2: float = option(0.99, "AdamW's decay of the gradient's square")
     muon_momentum: float = option(0.95, "Muon's momentum (Nesterov)")
     muon_beta2: float = option(
-        0.0, "decay of the squares by which Muon equalises the rows of updates; 0 does not"
+        0.0, "decay of the mean squares that equalise the rows of Muon's updates; 0 is off"
     )
     warmup_steps: int = option(0, "steps of linear rise to the peak learning rate")
     decay: str = option(

@@ -124,6 +124,18 @@ def unfold_panel(page, panel):
     page.wait_for_function(UNFOLDED, arg=panel)
 
 
+def letter_from(text, index):
+    """Return the index of the first letter from `index` on that is no new line: it has no place."""
+    return next(i for i in range(index, len(text)) if text[i] != "\n")
+
+
+def place_of(page, index):
+    """Return where on the page the middle of a letter of the text in Play is: [x, y]."""
+    text = "\n".join(page.locator("#text p").all_text_contents())
+    *before, line = text[:index].split("\n")
+    return page.evaluate(PLACE, [len(before), len(line)])
+
+
 def expect_value(page, script, expected, arg=None):
     """Wait until a script returns a value, which the page draws a moment after what it shows."""
     give_up = time.monotonic() + 20

@@ -1,13 +1,15 @@
 """Gradio's scripts and styles, compressed once, for browsers to keep."""
 
 import asyncio
+from pathlib import Path
 
 from gradio.brotli_middleware import BrotliMiddleware
+from gradio.routes import BUILD_PATH_LIB
 
 from charlm.serving.asgi import answer_of, header, route_of
 from charlm.ui.static_files import YEAR
 
-FOLDER, THEME = "/assets/", "/theme.css"
+ASSETS, THEME = "/assets/", "/theme.css"
 ENCODINGS = "br", "gzip"  # the one that Gradio prefers first
 QUALITY = 9  # of Brotli's 11, the last two of which take seconds
 CONDITIONS = "if-none-match", "if-modified-since", "range"
@@ -21,13 +23,16 @@ class Assets:
     a page that was installed an hour ago, they ask for all seventy again after six minutes.
     """
 
-    def __init__(self, app):
+    def __init__(self, app, folder=BUILD_PATH_LIB):
+        """`folder`: the one that Gradio serves as ASSETS."""
         self.app, self._answers = app, {}  # (route, encoding) -> (start, body)
+        # exact names: where case does not matter, one file has millions
+        self._routes = {ASSETS + path.name for path in Path(folder).iterdir()}
         self._compressed = BrotliMiddleware(uncompressed(app), QUALITY)  # gzip for others
         self._compressing = asyncio.Lock()  # a crowd that comes at once waits for one compression
 
     async def __call__(self, scope, receive, send):
-        if not is_asset(scope):
+        if not self._is_asset(scope):
             return await self.app(scope, receive, send)
         accepted = header(scope, "accept-encoding")
         encoding = next((name for name in ENCODINGS if name in accepted), None)
@@ -37,10 +42,18 @@ class Assets:
         async with self._compressing:
             kept = self._answers.get(key)
             start, body = kept or await answer_of(self._compressed, scope, receive)
-            if start["status"] == 200:  # there are as many as files in Gradio's folder, at most
+            if start["status"] == 200:
                 self._answers[key] = start, body
         await send(with_year(start))
         return await send({"type": "http.response.body", "body": body})
+
+    def _is_asset(self, scope):
+        """Return whether a request is for a file whose address changes with its content."""
+        if scope["type"] != "http" or scope["method"] != "GET":
+            return False
+        route = route_of(scope)
+        is_theme = route == THEME and scope["query_string"].startswith(b"v=")
+        return is_theme or route in self._routes
 
 
 def uncompressed(app):
@@ -51,15 +64,6 @@ def uncompressed(app):
         await app(scope | {"headers": headers}, receive, send)
 
     return answer
-
-
-def is_asset(scope):
-    """Return whether a request is for a file whose address changes with its content."""
-    if scope["type"] != "http" or scope["method"] != "GET":
-        return False
-    folder, _, name = route_of(scope).rpartition("/")
-    is_theme = name == THEME[1:] and not folder and scope["query_string"].startswith(b"v=")
-    return is_theme or (f"{folder}/" == FOLDER and name != "")
 
 
 def with_year(message):

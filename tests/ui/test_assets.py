@@ -32,6 +32,13 @@ class FakeGradio:
         await send({"type": "http.response.body", "body": body[5:]})
 
 
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("index-D4.js", "Index.css"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
 async def get(app, path=SCRIPT, query=b"", method="GET", **headers):
     """Return (status, headers, decompressed body) of a request."""
     headers = {"accept_encoding": "gzip, br"} | headers
@@ -48,9 +55,9 @@ async def get(app, path=SCRIPT, query=b"", method="GET", **headers):
     return sent[0]["status"], start, DECODERS[start.get(b"content-encoding")](body)
 
 
-def test_a_crowd_gets_one_compression_of_each_file_for_a_year():
+def test_a_crowd_gets_one_compression_of_each_file_for_a_year(folder):
     gradio = FakeGradio()
-    app = Assets(gradio)
+    app = Assets(gradio, folder)
 
     async def crowd():
         files = [(SCRIPT, b""), ("/theme.css", b"v=1"), ("/assets/Index.css", b"")]
@@ -65,9 +72,9 @@ def test_a_crowd_gets_one_compression_of_each_file_for_a_year():
     assert [body.rstrip() for _, _, body in answers[:2]] == [SCRIPT.encode(), b"/theme.css"]
 
 
-def test_each_encoding_has_an_answer_of_its_own():
+def test_each_encoding_has_an_answer_of_its_own(folder):
     gradio = FakeGradio()
-    app = Assets(gradio)
+    app = Assets(gradio, folder)
 
     async def visits():
         encodings = ("br", "gzip", "gzip, deflate, br, zstd", "gzip;q=1.0")
@@ -85,6 +92,7 @@ def test_each_encoding_has_an_answer_of_its_own():
         {"path": "/"},
         {"path": "/theme.css"},  # whose content is not named
         {"path": "/assets/"},
+        {"path": "/assets/Index-d4.js"},  # the same file where case does not matter
         {"path": "/assets/.././assets/index-D4.js"},  # as many names of a file as one likes
         {"path": "/static/js/iframeResizer.js"},
         {"path": "/gradio_api/assets/index.js"},
@@ -96,9 +104,9 @@ def test_each_encoding_has_an_answer_of_its_own():
     ],
     ids=str,
 )
-def test_nothing_else_is_kept(request_):
+def test_nothing_else_is_kept(request_, folder):
     gradio = FakeGradio()
-    app = Assets(gradio)
+    app = Assets(gradio, folder)
 
     async def visits():
         return [await get(app, **request_) for _ in range(2)]
@@ -109,9 +117,9 @@ def test_nothing_else_is_kept(request_):
 
 
 @pytest.mark.parametrize("status", [404, 500])
-def test_failures_are_kept_neither_here_nor_by_browsers(status):
+def test_failures_are_kept_neither_here_nor_by_browsers(status, folder):
     gradio = FakeGradio(status)
-    app = Assets(gradio)
+    app = Assets(gradio, folder)
 
     async def visits():
         return [await get(app) for _ in range(2)]

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import PLACE, expect_value, visitor
+from browser import expect_value, letter_from, place_of, visitor
 from playwright.sync_api import expect
 
 HAS_TEXT = "([part, text]) => document.querySelector(part).innerText === text"
@@ -189,10 +189,11 @@ def test_a_typed_text_is_looked_at_and_the_one_in_play_comes_back(page):
     assert text_of(page) == written
     expect(page).not_to_have_url(re.compile("text="))
     page.get_by_role("tab", name="Play").click()
-    page.mouse.click(*page.evaluate(PLACE, [1, 2]))
-    expect(page.locator(".chances:visible")).to_have_attribute("data-index", "8")
+    index = letter_from(written, 8)
+    page.mouse.click(*place_of(page, index))
+    expect(page.locator(".chances:visible")).to_have_attribute("data-index", str(index))
     page.get_by_role("tab", name="Look inside").click()
-    expect(page.locator("#inside-caption")).to_contain_text("letter 9")
+    expect(page.locator("#inside-caption")).to_contain_text(f"letter {index + 1}")
     page.evaluate(STEP_BACK, 20)  # beyond the text
     expect(page.locator("#inside-caption")).to_contain_text("letter 1,")
     page.get_by_role("tab", name="Play").click()

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser import PLACE, expect_value, settled_address, visitor
+from browser import expect_value, letter_from, place_of, settled_address, visitor
 from playwright.sync_api import expect
 
 LINK = "?prompt=KING:%0A&model=small-gpt&max_new_chars=60&seed=5&top_k=4"
@@ -41,19 +41,16 @@ def text_of(page):
     return "\n".join(page.locator("#text p").all_text_contents())
 
 
-def index_of(page):
-    return int(page.locator(".chances").get_attribute("data-index"))
-
-
 def test_a_letter_shows_the_chances_that_it_had(page):
     text = text_of(page)
-    page.mouse.click(*page.evaluate(PLACE, [1, 2]))
-    expect(page.locator(".chances")).to_have_attribute("data-index", "8")
-    expect_value(page, SELECTED, text[8])
+    index = letter_from(text, 8)  # of those that the model has written
+    page.mouse.click(*place_of(page, index))
+    expect(page.locator(".chances")).to_have_attribute("data-index", str(index))
+    expect_value(page, SELECTED, text[index])
     drawn = page.locator(".chances li.chosen button")
-    expect(drawn).to_have_attribute("data-char", text[8])
+    expect(drawn).to_have_attribute("data-char", text[index])
     expect(page.locator(".chances figcaption")).to_contain_text(
-        "after “" + text[:8].replace("\n", "↵")
+        "after “" + text[:index].replace("\n", "↵")
     )
     expect(page.locator(".chances .removed").first).to_contain_text("removed by top-k")
     assert page.locator(".chances li:not(.removed)").count() == 4
@@ -62,7 +59,7 @@ def test_a_letter_shows_the_chances_that_it_had(page):
     box = page.locator(".strip .chosen").bounding_box()
     at = strip["x"] + number * strip["width"]
     assert box["x"] - 2 <= at <= box["x"] + box["width"] + 2
-    page.mouse.click(*page.evaluate(PLACE, [0, 2]))  # a letter of the prompt
+    page.mouse.click(*place_of(page, 2))  # a letter of the prompt
     expect(page.locator(".chances figcaption")).to_contain_text("after “KI”")
     expect(page.locator(".chances button[data-char=N]")).to_have_count(1)
 
@@ -114,7 +111,7 @@ def test_surprise_is_painted_on_request_and_for_the_next_text(page):
     page.locator("#surprise").click()
     expect(page.locator("#surprise")).to_have_attribute("aria-pressed", "true")
     assert 10 < page.evaluate(PAINTED) <= 66
-    page.mouse.move(*page.evaluate(PLACE, [1, 2]))
+    page.mouse.move(*place_of(page, letter_from(text_of(page), 8)))
     title = re.compile(r"^\d\.\d bits, as likely as 1 in \d+$")
     expect(page.locator("#text article")).to_have_attribute("title", title)
     sentence = page.evaluate("getComputedStyle(document.getElementById('text'), '::after').content")
