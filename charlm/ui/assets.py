@@ -19,8 +19,8 @@ class Assets:
     """Middleware that keeps compressed files, and tells browsers to keep them for a year.
 
     Each file's address changes with its content. Gradio compresses a file anew for each visitor,
-    which takes 0.1 s of a core for a first visit, and lets browsers guess how long to keep it: from
-    a page that was installed an hour ago, they ask for all seventy again after six minutes.
+    which takes 0.1 s of a core for a first visit, and lets browsers guess how long to keep it. A
+    common guess is a tenth of its age, which is short for a page that was just installed.
     """
 
     def __init__(self, app, folder=BUILD_PATH_LIB):
