@@ -8,12 +8,14 @@ import gradio as gr
 from charlm.errors import CharlmError, explain_os_error, without_directories
 
 PROGRESS_SECONDS = 0.5  # between updates while something else is waited for
-# an event of the page itself: runs at once, shows no spinner, is not part of the API
-QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# an event of the page itself: shows no spinner, is not part of the API. For each status of an event
+# the browser would go through all components that ever could have shown one, even a hidden one
+PRIVATE = {"show_progress": "hidden", "show_progress_on": (), "api_visibility": "private"}
+QUIET = PRIVATE | {"queue": False}  # runs at once
 # the same for an event that may wait for the Hub in a pool of its own, and shows progress meanwhile
 SLOW = QUIET | {"queue": True, "concurrency_limit": None}
 # most of an update's cost is postprocessing, which plain strings do not need
-FAST = {"postprocess": False, "show_progress": "hidden", "api_visibility": "private"}
+FAST = PRIVATE | {"postprocess": False}
 # the names that the page's config gives to the Play tab's events that generate
 GENERATE_EVENT, LETTER_EVENT, LOOK_EVENT = "generate_event", "letter_event", "look_event"
 TEXT_EVENTS = (GENERATE_EVENT, LETTER_EVENT, LOOK_EVENT)

@@ -12,6 +12,12 @@
     document.body.classList.toggle("dark", isDark);
   }).observe(root, { childList: true });
 
+  // Gradio's "Loading..." counts seconds in every frame, even after it has been removed: an open
+  // page would draw frames as long as it lives. Hidden behind ours, it need not count.
+  const requestFrame = window.requestAnimationFrame;
+  const isCounter = () => new Error().stack.includes("/statustracker");
+  window.requestAnimationFrame = (callback) => (isCounter() ? 0 : requestFrame(callback));
+
   const RUN = "#watch:has(#run-head .run):has(#curve .plot):has(#sample p)";
   const PARTS = {
     play: ["#settings", "#copy"],
@@ -23,7 +29,10 @@
   const parts = PARTS[root.dataset.embed ?? asked.get("tab")] ?? PARTS.play;
   const FAILED = "gradio-app .error"; // Gradio says why
   const SECONDS = 20; // after which the page is shown as it is
-  const showPage = () => document.getElementById("first-frame")?.remove();
+  const showPage = () => {
+    document.getElementById("first-frame")?.remove();
+    window.requestAnimationFrame = requestFrame;
+  };
   new MutationObserver((_, observer) => {
     const isComplete = parts.every((part) => {
       const element = document.querySelector(part);
@@ -32,6 +41,6 @@
     if (!isComplete && !document.querySelector(FAILED)) return;
     observer.disconnect();
     showPage();
-  }).observe(root, { childList: true, subtree: true });
+  }).observe(root, { childList: true, subtree: true, attributeFilter: ["class", "style"] });
   setTimeout(showPage, 1000 * SECONDS);
 })();

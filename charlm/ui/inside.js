@@ -197,7 +197,7 @@
     const caption = document.querySelector("#inside-caption [data-inspected]");
     const now = caption?.dataset.inspected ?? described;
     if (now !== described && inspected(now)) described = now;
-    else if (changes.some(({ target }) => target.closest?.("#inside-text"))) {
+    else if (changes.some(({ target }) => find("inside-text")?.contains(target))) {
       showLetter();
       shownWeights = null;
     }
@@ -207,6 +207,7 @@
   }).observe(document.documentElement, {
     subtree: true,
     childList: true,
+    characterData: true,
     attributes: true,
     attributeFilter: ["aria-checked", "aria-pressed", "data-inspected", "data-levels", "disabled"],
   });

@@ -51,7 +51,12 @@
     if (isLost && [...RUN_ACTIONS, "delete-yes", "delete-no"].includes(focused)) {
       RUN_ACTIONS.map(find).find((button) => button?.offsetParent)?.focus({ preventScroll: true });
     }
-  }).observe(document.documentElement, { subtree: true, childList: true });
+  }).observe(document.documentElement, {
+    subtree: true,
+    childList: true,
+    attributes: true, // of elements that Gradio keeps
+    attributeFilter: ["data-announcement", "data-run", "data-state"],
+  });
 
   // When a generation begins or ends, Generate and Stop take each other's place: the focus stays
   // there, and screen readers hear of it, but of no single letter.

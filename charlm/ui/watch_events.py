@@ -13,7 +13,7 @@ from charlm.errors import CharlmError, explain_os_error, without_directories
 from charlm.serving.clients import client_address, client_of
 from charlm.serving.corpus_generation import generate_corpus
 from charlm.serving.owners import Visitor
-from charlm.ui.events import QUIET, until_done, visitor_errors
+from charlm.ui.events import PRIVATE, QUIET, until_done, visitor_errors
 from charlm.ui.figures import format_duration
 from charlm.ui.play_html import model_summary_html
 from charlm.ui.run_form import (
@@ -132,9 +132,8 @@ def connect_form(monitor, library, form, view, render_event):
         "fn": start,
         "inputs": [view.owner, *form.inputs],
         "outputs": [view.run, form.notice, form.use_generated, *form.fields.values()],
-        "show_progress": "hidden",
-        "api_visibility": "private",
         "concurrency_limit": None,
+        **PRIVATE,
     }
     form.start.click(**start_event).then(**render_event)
     chosen = form.use_generated.click(lambda: GENERATED, None, form.source, **QUIET)
