@@ -177,6 +177,33 @@ def test_every_parameter_is_described(app):
         assert parameter["type"]["description"].lower().startswith(note.lower())
 
 
+def test_no_event_makes_the_browser_go_through_its_outputs_to_show_progress(app):
+    with urllib.request.urlopen(f"{app.url}config", timeout=30) as response:
+        events = json.load(response)["dependencies"]
+    private = [e for e in events if e["backend_fn"] and e["api_visibility"] == "private"]
+    assert len(private) > 10
+    assert [e["api_name"] for e in private if e["show_progress_on"] != []] == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system has no /proc")
+def test_an_idle_app_hardly_wakes_up(app, client):
+    client.predict(prompt="A", **QUICK)  # its engine has been started, and has written
+
+    def wakes():
+        tasks = Path(f"/proc/{app.process.pid}/task").iterdir()
+        counts = [
+            (task / "status").read_text().split("\nvoluntary_ctxt_switches:")[1] for task in tasks
+        ]
+        return sum(int(count.split()[0]) for count in counts)
+
+    def wakes_a_second():
+        before = wakes()
+        time.sleep(2)
+        return (wakes() - before) / 2
+
+    wait_until(lambda: wakes_a_second() < 300)  # 120; with Gradio's settings, 850
+
+
 def test_runs_are_listed_with_status_and_events(client):
     (run,) = client.predict(api_name="/runs")
     val_loss = run.pop("val_loss")

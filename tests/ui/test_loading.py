@@ -16,6 +16,14 @@ PLACES = """(root) => [".masthead h1", ".masthead .how", ".selected", ".play-tex
 SHOWN = {"": "#text .play-text", "?tab=watch": "#run-head .bar"}
 SHOWN["?tab=inside"] = "#inside-shown .chances"
 SHOWN["?tab=guess"] = "#guess-game .keys button >> nth=0"
+COUNT_FRAMES = """() => {
+  window.framesRequested = 0;
+  const requestFrame = window.requestAnimationFrame;
+  window.requestAnimationFrame = (callback) => {
+    window.framesRequested += 1;
+    return requestFrame(callback);
+  };
+}"""
 DARK, LIGHT = "rgb(21, 16, 12)", "rgb(245, 236, 215)"
 
 
@@ -95,6 +103,18 @@ def test_the_first_paint_has_the_theme_and_the_frame_of_the_page(visit, at, sche
     places = frame.evaluate(PLACES, "#first-frame")
     assert None not in places
     assert complete.evaluate(PLACES, "gradio-app") == places
+
+
+def test_an_open_page_draws_no_frames(visit):
+    page, _ = visit()
+    wait_until_complete(page)
+    expect(page.locator(SHOWN[""])).to_be_visible()
+    page.wait_for_timeout(2_000)
+    page.evaluate(COUNT_FRAMES)
+    page.wait_for_timeout(1_000)
+    assert page.evaluate("window.framesRequested") == 0
+    page.evaluate("requestAnimationFrame(() => {})")
+    assert page.evaluate("window.framesRequested") == 1
 
 
 def test_a_repeated_visit_takes_the_fonts_from_the_cache(visit):
