@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need, a Chromium included, and runs them all: bash tests/run.sh
-# Arguments go to pytest. Everything but Chromium goes into .venv/ here.
+# Installs what the tests need, a Chromium included, and runs all that are not slow: bash tests/run.sh
+# Arguments go to pytest: -m "" runs the slow ones, too. Everything but Chromium goes into .venv/ here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

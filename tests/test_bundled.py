@@ -61,6 +61,7 @@ def test_the_log_has_the_whole_run(directory):
     assert f"its validation loss is {losses[-1]:.4f}" in (directory / "README.md").read_text()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_weights_have_the_logged_loss(directory, tinyshakespeare):
     model, tokenizer = charlm.load(directory)

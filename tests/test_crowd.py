@@ -8,6 +8,7 @@ import threading
 import time
 
 import httpx
+import pytest
 from browser import at_change, visitor
 from playwright.sync_api import expect
 from waiting import join
@@ -47,6 +48,7 @@ async def visit_and_leave(url):
         )
 
 
+@pytest.mark.slow
 def test_two_hundred_visitors_who_leave_at_random_leak_nothing(app):
     before, logged = serving.memory(app.process.pid), len(app.log.read_text())
     ends = asyncio.run(visit_and_leave(app.url))
@@ -62,6 +64,7 @@ def test_two_hundred_visitors_who_leave_at_random_leak_nothing(app):
 STOP_IS_VISIBLE = "document.querySelector('#stop-generating').offsetParent !== null"
 
 
+@pytest.mark.slow
 def test_the_page_stays_usable_beside_a_crowd(browser, app):
     over, crowds = threading.Event(), []
 

@@ -22,6 +22,7 @@ def slow_hub_app(tmp_path_factory, trained):
         app.stop()
 
 
+@pytest.mark.slow
 def test_a_flood_of_one_client_hardly_delays_another(slow_hub_app):
     url = slow_hub_app.url
     asyncio.run(hostile.honest_visit(url))  # loads the model
@@ -77,6 +78,7 @@ def test_a_visitor_who_leaves_frees_the_place(app, way):
     asyncio.run(visit())
 
 
+@pytest.mark.slow
 def test_answers_that_nobody_reads_take_little_memory(app):
     before = hostile.memory(app.process.pid)
     asyncio.run(hostile.unread_scores(app.url, wait=6))

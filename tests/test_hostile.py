@@ -44,6 +44,7 @@ def calls(info, rng):
             yield endpoint, "", changed
 
 
+@pytest.mark.slow
 def test_every_bad_value_of_every_parameter_is_refused_clearly_or_understood(client, app):
     info = client.http.get("gradio_api/info").json()["named_endpoints"]
     honest, start = client.call("generate", *HONEST), megabytes(app.process.pid)
@@ -58,6 +59,7 @@ def test_every_bad_value_of_every_parameter_is_refused_clearly_or_understood(cli
     assert megabytes(app.process.pid) - start < 100
 
 
+@pytest.mark.slow
 def test_every_event_of_the_page_bears_bad_values(client):
     config = client.http.get("config").json()
     fired = 0

@@ -92,6 +92,7 @@ def test_the_mode_is_set_before_torch_is_imported():
     assert done.stdout == f"{reproducible_mode() or None} False\n"
 
 
+@pytest.mark.slow
 def test_ten_runs_give_the_same_bytes(here, text_file):
     digests, garbage = set(), []
     for n in range(10):

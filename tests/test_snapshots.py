@@ -33,6 +33,7 @@ def check_folder(directory):
     return steps
 
 
+@pytest.mark.slow
 def test_a_run_killed_as_its_snapshots_appear_leaves_whole_ones(train, text_file):
     run = train("--data", text_file, "--name", "whole", *MANY)
     assert run.returncode == 0, run.stderr

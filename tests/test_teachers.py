@@ -66,6 +66,7 @@ def test_a_student_records_its_teachers(student, here):
     assert str(here.folder) not in card + (run / "run.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_a_resumed_student_has_the_same_bits(student, here, text_file, monkeypatch):
     whole, stopped = student("whole"), student("stopped", "--steps", 4, "--decay", "constant")
     whole = student("whole-2", "--decay", "constant")
@@ -77,6 +78,7 @@ def test_a_resumed_student_has_the_same_bits(student, here, text_file, monkeypat
     assert json.loads((stopped / "resume/state.json").read_text())["step"] == 8
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_its_teachers_write_or_it_learns_resumes(
     train, student, text_file, teachers
 ):

@@ -166,6 +166,7 @@ def test_a_run_does_not_depend_on_its_output(output, train, text_file):
 
 
 # these have to be there when Python starts
+@pytest.mark.slow
 @pytest.mark.parametrize("output", [">&- 2>&-", ">/dev/null"], ids=["closed", "a narrow encoding"])
 def test_a_run_does_not_depend_on_how_its_output_begins(output, train, text_file, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")

@@ -55,6 +55,7 @@ PRESETS["gpt"] = PRESETS["gpt"].changed({"batch_size": 2})
 """
 
 
+@pytest.mark.slow
 def test_the_training_benchmark_prints_a_table(text_file, capsys, monkeypatch, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SMALL_LECTURE)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{REPOSITORY}")
@@ -65,6 +66,7 @@ def test_the_training_benchmark_prints_a_table(text_file, capsys, monkeypatch, t
     assert not list(CHECKPOINTS.glob("bench-*"))
 
 
+@pytest.mark.slow
 def test_the_ablation_prints_a_line_for_each_ingredient(text_file, capsys):
     small = "--n-layer 2 --n-embd 16 --block-size 16 --steps 3 --batch-size 2 --compile off"
     diverging = {"a finite loss": "--learning-rate 1e30 --grad-clip 0"}
@@ -76,6 +78,7 @@ def test_the_ablation_prints_a_line_for_each_ingredient(text_file, capsys):
     assert lines[2][2] == "failed"
 
 
+@pytest.mark.slow
 def test_generation_and_training_at_once_are_measured(text_file, capsys, monkeypatch):
     # the number of threads would stay changed in later tests
     monkeypatch.setattr(beside.torch, "set_num_threads", lambda n: None)

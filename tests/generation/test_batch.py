@@ -43,7 +43,7 @@ def test_a_text_continued_from_any_prefix_is_the_same_text(name, prompt, config)
         assert alone(MODELS[name], prompt + whole[:i], one) == [whole[i]]
 
 
-@pytest.mark.parametrize("rows", [7, 128])
+@pytest.mark.parametrize("rows", [7, pytest.param(128, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tiled", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 @given(texts=st.lists(st.tuples(PROMPTS, SETTINGS, st.integers(0, 9)), min_size=1, max_size=30))

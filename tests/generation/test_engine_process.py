@@ -128,6 +128,7 @@ MESSAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", MESSAGES)
 def test_a_process_that_does_not_start_is_tried_again_for_each_stream(python, monkeypatch):
     started = []

@@ -149,6 +149,7 @@ def is_clear(message, source, part, home):
     return clear and source in message and part in message and str(home) not in message
 
 
+@pytest.mark.slow
 def test_what_a_page_refuses_costs_no_download_no_memory_and_no_disk(
     hub, pushed, trained, tmp_path
 ):

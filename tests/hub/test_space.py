@@ -205,6 +205,7 @@ def built(shared_hub, tmp_path_factory):
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_without_write_access_it_generates_and_trains(built, browser):
     space = Space(*built)
     try:
@@ -233,6 +234,7 @@ def test_without_write_access_it_generates_and_trains(built, browser):
         space.stop()
 
 
+@pytest.mark.slow
 def test_on_zerogpu_one_event_can_use_the_gpu(built, shared_hub):
     shared_hub.requests.clear()
     folder, _ = built

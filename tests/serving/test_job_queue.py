@@ -164,6 +164,7 @@ def test_a_run_that_has_not_started_can_be_stopped(queue, tmp_path):
     assert queue.names() == []
 
 
+@pytest.mark.slow
 def test_trainers_killed_at_any_moment(queue):
     """The state is correct at any time, and every step is logged once."""
     rng = random.Random(3)
@@ -202,6 +203,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_servers_killed_at_any_moment(queue):
     """Runs continue, the queue survives, and the next server takes over both."""
     rng = random.Random(4)

@@ -21,6 +21,7 @@ def run(trainer):
     return list(trainer.events())
 
 
+@pytest.mark.slow
 def test_compiled_training_agrees_with_eager(corpus, tokenizer, tolerance):
     """Both kinds of blocks, dropout included."""
     options = {"steps": 4, "eval_interval": 4}
@@ -33,6 +34,7 @@ def test_compiled_training_agrees_with_eager(corpus, tokenizer, tolerance):
         torch.testing.assert_close(p, q, rtol=1e-2, atol=max(1e-3, tolerance))
 
 
+@pytest.mark.slow
 def test_a_compiled_run_with_dropout_resumes_to_the_same_bits(train, here, text_file):
     flags = [*LONG, "--n-layer", 1, "--compile", "on", "--dropout", DROPOUT, "--data", text_file]
     assert here(*flags, "--name", "uninterrupted")[0] == 0

@@ -82,6 +82,7 @@ def test_two_processes_learn_as_one_does(train, torchrun, text_file, tolerance):
             assert b[loss] == pytest.approx(a[loss], abs=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signalled", ["a worker", "the launcher"])
 def test_a_stopped_pair_saves_once_and_resumes(signalled, train, torchrun, text_file):
     flags = ["--data", text_file, "--name", "pair", *FLAGS, "--steps", 4000]
@@ -105,6 +106,7 @@ def test_a_stopped_pair_saves_once_and_resumes(signalled, train, torchrun, text_
     assert alone.returncode == 0, alone.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_the_run_with_a_message(rank, train, torchrun, text_file):
     flags = ["--data", text_file, "--name", "pair", *FLAGS, "--steps", 4000]
@@ -120,6 +122,7 @@ def test_a_killed_process_ends_the_run_with_a_message(rank, train, torchrun, tex
         assert "--resume" in last["message"]
 
 
+@pytest.mark.slow
 def test_an_error_in_the_first_process_ends_all(train, torchrun, text_file):
     pair = torchrun("--data", text_file, *FLAGS, "--batch-size", 1)
     output, _ = pair.communicate(timeout=60)

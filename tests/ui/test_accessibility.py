@@ -102,6 +102,7 @@ def tab_stops(page):
     raise AssertionError("Tab does not reach the end of the page")
 
 
+@pytest.mark.slow
 def test_tab_and_the_arrow_keys_reach_and_set_all_controls(page):
     ids = [stop["id"] for stop in tab_stops(page)]
     assert ids.index("model") < 8
@@ -156,6 +157,7 @@ def assert_that_focus_is_visible(page, count):
         assert contrast(stop["colour"], stop["behind"]) >= 3, stop
 
 
+@pytest.mark.slow
 def test_every_control_shows_its_focus(page):
     page.locator("#generate").click()
     expect(page.locator("#link")).to_be_visible()
@@ -313,6 +315,7 @@ def test_a_phone_has_targets_for_fingers_and_scrolls_in_one_direction(page):
     assert_that_it_fits_a_phone(page)
 
 
+@pytest.mark.slow
 def test_look_inside_is_for_everybody(page):
     """Its panels have what the tests above ask of the other tabs."""
     page.locator("#generate").click()
@@ -348,6 +351,7 @@ def test_look_inside_is_for_everybody(page):
     assert chosen[0] != chosen[1]
 
 
+@pytest.mark.slow
 def test_what_is_copied_is_for_everybody(page, corpus):
     page.locator("#prompt textarea").fill(corpus.text[:100])
     page.locator("#generate").click()
@@ -365,6 +369,7 @@ def test_what_is_copied_is_for_everybody(page, corpus):
     assert_that_it_fits_a_phone(page)
 
 
+@pytest.mark.slow
 def test_the_game_is_for_everybody(page):
     """What the tests above ask of the other tabs, while it is played and at its end."""
     page.evaluate(KEEP_ANSWERS)

@@ -92,6 +92,7 @@ def page(browser, app):
     assert app.log.read_text().count("Traceback") == 0
 
 
+@pytest.mark.slow
 def test_a_tree_of_branches_leads_to_each_text(page):
     first = text_of(page)
     expect(page.locator("#branches nav")).to_be_hidden()
@@ -167,6 +168,7 @@ def check_undo_and_redo(page, texts):
     wait_for(page, texts[0], 0)
 
 
+@pytest.mark.slow
 def test_a_tree_follows_longer_texts_outlives_a_reload_and_ends_with_a_new_text(page):
     first = text_of(page)
     page.evaluate(STORAGE_OFF)
@@ -230,6 +232,7 @@ body.dark, .dark gradio-app { background: #3f2b16 !important; }
 *, ::before, ::after { transition: none !important; }"""
 
 
+@pytest.mark.slow
 def test_a_long_tree_of_hostile_labels_is_harmless_and_fits_a_phone(page):
     # the script at the end of a text has run, which saves the tree: it spells the numbers otherwise
     expect(page).to_have_url(re.compile("top_p=0.0"))

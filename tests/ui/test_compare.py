@@ -130,6 +130,7 @@ def assert_that_chances_are_those_of_alternatives(page, client, texts, index):
             assert rows[names.get(char, char)].startswith(percent(final[char]))
 
 
+@pytest.mark.slow
 def test_the_numbers_of_a_comparison_are_those_of_the_endpoints(browser, app, client, options):
     with visitor(browser, app, COMPARED, **options) as page:
         wait_for_comparison(page)
@@ -238,6 +239,7 @@ def test_a_text_is_compared_and_writers_are_chosen(browser, app, client):
     assert app.log.read_text().count("Traceback") == 0
 
 
+@pytest.mark.slow
 def test_a_link_shows_the_same_elsewhere(browser, app, options):
     query = COMPARED + "&temperature=0.6&at=30"
     shown = []
@@ -311,6 +313,7 @@ def slow(app, tokenizer):
     shutil.rmtree(directory)
 
 
+@pytest.mark.slow
 def test_stop_ends_all_texts_and_a_newer_one_ends_the_older(browser, app, slow):
     link = f"?prompt=KING:%0A&model={slow}&max_new_chars=60&compare={slow}~0.mlp,{slow}~1.mlp"
     with visitor(browser, app, link) as page:
@@ -339,6 +342,7 @@ body.dark, .dark gradio-app { background: #3f2b16 !important; }"""
 CONTRAST = {"runOnly": ["color-contrast"], "resultTypes": ["violations"]}
 
 
+@pytest.mark.slow
 def test_a_comparison_is_for_everybody(browser, app, options):
     with visitor(browser, app, COMPARED + "&at=30", **options) as page:
         expect(page.locator("#compared-chances section")).to_be_visible(timeout=60_000)

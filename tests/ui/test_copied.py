@@ -51,6 +51,7 @@ def open_panel(page):
     expect(page.locator("#copies .share b")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_copied_pieces_are_underlined_and_show_their_places(browser, app, link, corpus):
     with visitor(browser, app) as page:
         expect(page.locator("#text article")).to_be_visible()
@@ -146,6 +147,7 @@ def test_a_piece_is_tapped_on_a_phone_and_its_place_is_in_view(browser, app, lin
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 def test_a_missing_training_text_can_be_fetched(browser, trained, tmp_path, request):
     checkpoints, cache = shutil.copytree(trained, tmp_path / "models"), tmp_path / "cache"
     config = checkpoints / "small-gpt" / "config.json"

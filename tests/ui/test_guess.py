@@ -222,6 +222,7 @@ def test_a_phone_needs_one_hand(browser, app):
         expect(page.locator("#guess-game h3")).to_be_in_viewport()
 
 
+@pytest.mark.slow
 def test_a_text_of_ones_own_and_one_that_a_model_writes(browser, poor):
     with playing(browser, poor) as page:
         written = open_game(page)
@@ -252,6 +253,7 @@ def test_a_text_of_ones_own_and_one_that_a_model_writes(browser, poor):
     assert json.dumps(typed) != json.dumps(written)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [

@@ -114,6 +114,7 @@ def test_the_lens_ends_with_the_chances_of_the_model(page):
     assert float(raw) == pytest.approx(float(last.removesuffix(" %")), abs=0.11)
 
 
+@pytest.mark.slow
 def test_a_part_off_changes_the_text_and_on_returns_it(page):
     choose(page, "What it would miss")
     expect(page.locator("#inside-costs [aria-busy=false]")).to_be_visible()
@@ -175,6 +176,7 @@ def test_one_letter_changed_moves_what_comes_after_it(page):
     expect(page.locator("#inside-shown")).to_contain_text("With “g” instead of")
 
 
+@pytest.mark.slow
 def test_a_typed_text_is_looked_at_and_the_one_in_play_comes_back(page):
     written = text_of(page)
     typed = page.locator("#inside-typed textarea")
@@ -203,6 +205,7 @@ def test_a_typed_text_is_looked_at_and_the_one_in_play_comes_back(page):
     expect(page.locator("#inside-caption")).to_contain_text("letter 67")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", [False, True])
 def test_the_same_address_shows_the_same_thing(browser, app, page, typed):
     if typed:

@@ -64,6 +64,7 @@ def test_a_letter_shows_the_chances_that_it_had(page):
     expect(page.locator(".chances button[data-char=N]")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_arrow_keys_select_letters_and_another_letter_makes_a_branch(page):
     text = text_of(page)
     page.locator("#text article").focus()

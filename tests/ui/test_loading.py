@@ -59,7 +59,10 @@ def wait_until_complete(page):
     page.wait_for_function(f"() => {complete}", timeout=60_000)
 
 
-@pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param(DESKTOP, id="desktop", marks=pytest.mark.slow), pytest.param(PHONE, id="phone")],
+)
 @pytest.mark.parametrize("at", SHOWN, ids=["play", "watch", "inside", "guess"])
 def test_the_page_loads_small_and_without_shifts_or_errors(visit, at, options):
     page, complaints = visit(at, **options)

@@ -42,6 +42,7 @@ TIME_LETTERS = """async presses => {
 }"""
 
 
+@pytest.mark.slow
 def test_letters_have_chances_and_make_the_same_text_as_a_longer_generation(page, app):
     whole = text_of(page)
     prompt = page.locator("#prompt textarea")
@@ -88,6 +89,7 @@ def check_chances(page):
     assert 0 < sum(percents) <= 100.5
 
 
+@pytest.mark.slow
 def test_a_text_that_began_with_nothing_goes_on(page):
     page.locator("#prompt textarea").fill("")
     page.locator("#generate").click()
@@ -102,6 +104,7 @@ def test_a_text_that_began_with_nothing_goes_on(page):
     assert text_of(page) == continued
 
 
+@pytest.mark.slow
 def test_the_address_holds_the_text_and_the_tab_and_a_reload_what_was_typed(page, browser, app):
     page.locator("#next-letter").click()
     expect_characters(page, 61)
@@ -130,6 +133,7 @@ def test_the_address_holds_the_text_and_the_tab_and_a_reload_what_was_typed(page
         expect(friend.locator("#prompt textarea")).to_have_value("KING:")
 
 
+@pytest.mark.slow
 def test_a_text_goes_on_after_the_server_was_restarted(browser, app):
     """The browser keeps the text, so another server continues it as the first would have."""
     with visitor(browser, app, LINK) as page:

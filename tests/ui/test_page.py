@@ -240,6 +240,7 @@ def test_a_new_request_ends_the_generation_in_flight(page):
     assert len(text_of(page)) == 50
 
 
+@pytest.mark.slow
 def test_an_ended_generation_is_never_shown_after_a_newer_one(page):
     """Record the seed of every status line while requests follow each other quickly."""
     page.evaluate("""() => {

@@ -124,6 +124,7 @@ def test_the_app_starts_with_its_hub_model_and_updates_it(page, hub, other_weigh
     assert text_of(page) == old
 
 
+@pytest.mark.slow
 def test_a_hub_model_is_fetched_and_its_link_opens_elsewhere(
     page, hub, other_weights, browser, hub_app
 ):
@@ -177,6 +178,7 @@ def test_a_refused_model_is_reported_and_changes_nothing(page, hub_app, hub, pus
     expect(page.locator("#model label")).to_have_text(models)
 
 
+@pytest.mark.slow
 def test_a_run_on_the_hub_is_followed_while_it_continues(page, hub, pushed):
     lines = pushed[LOG].splitlines(keepends=True)
     hub.add("bob/live", pushed | {LOG: b"".join(lines[:-1])})
@@ -200,6 +202,7 @@ def test_a_run_on_the_hub_is_followed_while_it_continues(page, hub, pushed):
     expect(page.locator("#model-summary")).to_contain_text("revision")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "notices"),
     [
@@ -225,6 +228,7 @@ def test_a_link_that_cannot_be_reproduced_shows_notices(browser, hub_app, hub, q
             expect(page.locator("#address-notice")).to_contain_text(notice, timeout=60_000)
 
 
+@pytest.mark.slow
 def test_generate_works_while_a_link_fetches_its_model(browser, hub_app, hub, other_weights):
     hub.add("bob/slow", other_weights)
     hub.delay("cdn/.*bob/slow", 5)
@@ -268,6 +272,7 @@ def start_with(env, directory, *sources):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_without_its_hub_model_the_app_starts_with_a_local_one(
     shared_hub, pushed, trained, tmp_path
 ):

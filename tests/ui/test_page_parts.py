@@ -101,6 +101,7 @@ def address_of(link):
     return dict(httpx.URL(link.evaluate("link => link.href")).params)
 
 
+@pytest.mark.slow
 def test_a_text_is_written_in_a_frame(framed):
     page, frame, errors = framed(f"?embed=play&hide=settings&{TEXT}&__theme=light")
     wait_until_complete(frame)
@@ -141,6 +142,7 @@ def test_a_text_is_written_in_a_frame(framed):
     assert errors == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["?embed=play", "?embed=watch", "?embed=watch&hide=train"])
 @pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_the_first_paint_is_that_of_one_tab(browser, app, query, options):
@@ -182,6 +184,7 @@ def test_a_run_is_watched_in_a_frame_on_a_phone(framed):
     assert errors == []
 
 
+@pytest.mark.slow
 def test_controls_stay_hidden_from_tab_to_tab_and_after_a_reload(browser, app):
     page = browser.new_page()
     page.goto(app.url + "?hide=settings,train,hub&__theme=dark")

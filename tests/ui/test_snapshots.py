@@ -70,6 +70,7 @@ def text_of(app, model, prompt, seed):
     return client.predict(prompt, model, 300, seed=seed, api_name="/generate")
 
 
+@pytest.mark.slow
 def test_every_step_of_a_run_is_shown_and_writes(browser, snapshot_app, run):
     steps = snapshot_steps(run)
     samples = [json.loads(line) for line in (run / "run.jsonl").read_text().splitlines()]

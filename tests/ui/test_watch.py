@@ -138,6 +138,7 @@ def wait_beyond(page, step):
     return step_of(page)
 
 
+@pytest.mark.slow
 def test_the_tab_opens_with_a_finished_run(page):
     expect(head(page)).to_contain_text("small-gpt has finished")
     expect(head(page)).to_contain_text("step 30 of 30")
@@ -212,6 +213,7 @@ def announced(page, sentence):
     return page.wait_for_function(count, arg=sentence, timeout=60_000).json_value()
 
 
+@pytest.mark.slow
 def test_only_the_browser_that_started_a_run_acts_on_it(browser, page, watch_app):
     fill_in_form(page, name="theirs")
     page.locator("#train").click()
@@ -327,6 +329,7 @@ def test_a_run_is_started_paused_resumed_stopped_played_and_deleted(page, watch_
     assert watch_app.log.read_text().count("Traceback") == 0
 
 
+@pytest.mark.slow
 def test_an_error_is_shown_at_its_field_until_corrected(page):
     fill_in_form(page, steps=0)
     page.evaluate(RECORD_ANNOUNCEMENTS)
@@ -360,6 +363,7 @@ def test_an_error_is_shown_at_its_field_until_corrected(page):
     expect(page.locator("#runs label")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_an_uploaded_file(page, tmp_path):
     fill_in_form(page, steps=50)
     picture = tmp_path / "picture.txt"
@@ -447,6 +451,7 @@ def test_an_idle_page_sends_small_requests_and_a_hidden_one_none(page):
     assert_no_requests()
 
 
+@pytest.mark.slow
 def test_the_page_reconnects_and_the_run_survives_when_the_app_is_killed(page, watch_app):
     fill_in_form(page, name="survivor")
     page.locator("#train").click()
@@ -462,6 +467,7 @@ def test_the_page_reconnects_and_the_run_survives_when_the_app_is_killed(page, w
     expect(page.locator("#runs")).not_to_contain_text("survivor")
 
 
+@pytest.mark.slow
 def test_twenty_visitors_watch_at_once(watch_app, page):
     fill_in_form(page, name="popular")
     page.locator("#train").click()
