@@ -163,7 +163,7 @@ def test_a_thousand_requests_leave_no_caches_or_threads_behind():
 
     def generate_text():
         stream = engine.submit([1, 2, 3], SampleConfig(3))
-        wait_until(lambda: stream.complete)
+        wait_until(lambda: stream.complete, poll_seconds=0.001)
 
     for _ in range(100):
         generate_text()

@@ -426,6 +426,7 @@ def test_a_run_from_a_terminal_is_followed(page, watch_app, text_file):
     assert page.locator("#curve path.other-0").count() == 2  # the curve and its entry below
 
 
+@pytest.mark.slow
 def test_an_idle_page_sends_small_requests_and_a_hidden_one_none(page):
     page.wait_for_timeout(2500)
     sizes = []
