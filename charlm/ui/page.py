@@ -33,7 +33,7 @@ PROGRESS_POLL = 1.0  # for gr.Progress, which no event has
 
 
 class Page(gr.Blocks):
-    """Blocks that differ from Gradio's in six points.
+    """Blocks that differ from Gradio's in seven points.
 
     The inputs of every event and endpoint are checked before Gradio looks at them: it would fetch
     the addresses in objects that look like its files, and report a wrong type without its name.
@@ -43,6 +43,9 @@ class Page(gr.Blocks):
     Answers that nobody reads are dropped: see `readers`.
 
     Updates of a text, which are plain strings, are passed on as they are.
+
+    An event that ends before its first update, since a newer one began, changes nothing. Gradio
+    would empty its outputs.
 
     The API information describes each parameter as the docstring of its function does. Gradio
     labels the parameters of `gr.api` "1st", "2nd", ... and leaves their descriptions empty.
@@ -89,6 +92,9 @@ class Page(gr.Blocks):
         session, answer = options.get("event_id") and options.get("session_hash"), {}
         try:
             answer = await super().process_api(block_fn, inputs, iterator=iterator, **options)
+            is_over = iterator is None and block_fn.types_generator and not answer["is_generating"]
+            if is_over and block_fn.api_visibility == "private":  # it has updated nothing
+                answer["data"] = [SKIP] * len(answer["data"])
             return answer
         finally:
             if session:  # the answer, or an error, waits for its reader

@@ -54,6 +54,17 @@ def test_a_list_that_is_one_output_stays_one():
     assert results(page, event, ["a", "b"]) == [["a", "b"]]
 
 
+def test_an_event_that_ends_before_its_first_update_changes_nothing():
+    async def end_at_once():
+        return
+        yield
+
+    with Page({}, Pools()) as page:
+        gr.Button().click(end_at_once, None, [gr.HTML(), gr.HTML()], **FAST)
+    (event,) = page.fns.values()
+    assert asyncio.run(page.process_api(event, []))["data"] == [gr.skip(), gr.skip()]
+
+
 def test_the_web_application_is_built_once_when_the_page_is_served(monkeypatch):
     built, create = [], App.create_app
 
