@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 from small_models import SMALL_FLAGS
@@ -140,6 +141,18 @@ def test_a_failed_visit_is_counted(app, capsys):
         "max_new_chars is 1000000000; it must be a whole number from 1 to 5,000"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "least", "most"), [("while True: pass", 0.1, 1.1), ("input()", 0, 0.1)]
+)
+def test_the_share_of_a_core_is_that_of_a_process(code, least, most):
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    try:
+        assert least <= serving.idle_share(process.pid, seconds=1) <= most
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_command_that_does_not_serve_is_reported():
