@@ -75,6 +75,7 @@ def test_the_weights_have_the_logged_loss(directory, tinyshakespeare):
     assert total / (len(ids) - 1) == pytest.approx(logged, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_most_generated_words_occur_in_the_corpus(tinyshakespeare):
     """At least 85 % of the words with three letters or more do."""
     model, tokenizer = charlm.load(REPOSITORY / "checkpoints" / "shakespeare")

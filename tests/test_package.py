@@ -57,6 +57,7 @@ def test_the_app_imports_the_page_and_train_does_not():
     assert "charlm.ui" in set(imports_of(REPOSITORY / "app.py"))
 
 
+@pytest.mark.slow
 def test_importing_has_no_side_effects():
     """No thread, no socket, no file opened for writing, no device chosen."""
     watcher = """

@@ -196,6 +196,7 @@ def test_a_part_of_a_distributed_environment_is_ignored(size, here, text_file, m
     assert log_of(here.checkpoints / "alone")[-1]["reason"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_saves_the_run(train, text_file, uninterrupted):
     process = train.start("--data", text_file, "--name", "closed", *LONG)
     assert wait_for_line(process, "step 20").startswith("step 20")

@@ -112,6 +112,7 @@ def test_a_bundled_run_counts_if_the_preset_made_it(tmp_path, monkeypatch):
     assert training.bundled_run("gpt") == []
 
 
+@pytest.mark.slow
 def test_the_generation_benchmark_prints_its_tables(capsys, monkeypatch):
     monkeypatch.setattr(warm_up, "TEXTS", 2)
     monkeypatch.setattr(warm_up, "CHARS", 20)

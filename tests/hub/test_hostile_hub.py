@@ -245,6 +245,7 @@ print(json.dumps(sorted(p.name for p in cache.glob("models--*"))))
 """
 
 
+@pytest.mark.slow
 def test_the_cache_keeps_what_is_followed_and_what_others_fetched(hub, pushed, tmp_path):
     for repo in ("ann/own", *(f"bob/m{i}" for i in range(5))):
         hub.add(repo, pushed)

@@ -95,6 +95,7 @@ def test_a_run_starts_and_finishes(queue):
     assert {path.name for path in queue.directory.iterdir()} == {".jobs"}
 
 
+@pytest.mark.slow
 def test_one_run_trains_at_a_time_and_the_others_have_positions(queue):
     names = [queue.start(**QUICK, steps=100) for _ in range(3)]
     assert names == ["bigram", "bigram-2", "bigram-3"]

@@ -44,12 +44,14 @@ def test_a_compiled_run_with_dropout_resumes_to_the_same_bits(train, here, text_
     assert log_of(train.checkpoints / "uninterrupted")[0]["compiled"]
 
 
+@pytest.mark.slow
 def test_compiled_dropout_drops_the_same():
     x = torch.randn(4, 256, 192)
     seeds = torch.tensor([2**31 - 1, -(2**31), 0, 12345], dtype=torch.int32)
     assert torch.compile(dropout)(x, 0.2, seeds).equal(dropout(x, 0.2, seeds))
 
 
+@pytest.mark.slow
 def test_without_a_compiler_a_run_notes_it_and_trains(corpus, tokenizer, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch._dynamo.reset()

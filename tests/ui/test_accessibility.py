@@ -302,6 +302,7 @@ def assert_that_it_fits_a_phone(page):
             assert height >= 40, html
 
 
+@pytest.mark.slow
 def test_a_phone_has_targets_for_fingers_and_scrolls_in_one_direction(page):
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate(BOTTOM, "generate") <= 844

@@ -182,6 +182,7 @@ def wait_for_headings(page, *names):
     wait_for_comparison(page)
 
 
+@pytest.mark.slow
 def test_a_text_is_compared_and_writers_are_chosen(browser, app, client):
     with visitor(browser, app, LINK) as page:
         expect(page.locator("#link")).to_be_visible(timeout=60_000)

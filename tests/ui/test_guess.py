@@ -71,6 +71,7 @@ class Recording:
         return context
 
 
+@pytest.mark.slow
 def test_a_game_from_start_to_end_by_keyboard(browser, app):
     with playing(browser, app) as page:
         answer = open_game(page)

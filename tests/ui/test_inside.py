@@ -153,6 +153,7 @@ def test_a_part_off_changes_the_text_and_on_returns_it(page):
     assert texts_of(page)[0] == whole
 
 
+@pytest.mark.slow
 def test_one_letter_changed_moves_what_comes_after_it(page):
     choose(page, "One letter changed")
     letters = page.locator("[data-change]")

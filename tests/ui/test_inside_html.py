@@ -86,6 +86,7 @@ def every_panel(at):
     yield caption_html(at, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bigram", "lecture", "today"])
 def test_every_panel_escapes_every_letter(kind):
     off = () if kind == "bigram" else ("0",)

@@ -91,6 +91,7 @@ def test_arrow_keys_select_letters_and_another_letter_makes_a_branch(page):
     page.wait_for_function(SHOWS, arg=branch)
 
 
+@pytest.mark.slow
 def test_back_and_forward_faster_than_the_server_answers(page):
     page.locator("#text article").focus()
     page.keyboard.press("ArrowLeft")
@@ -108,6 +109,7 @@ def test_back_and_forward_faster_than_the_server_answers(page):
     expect(page).to_have_url(address)
 
 
+@pytest.mark.slow
 def test_surprise_is_painted_on_request_and_for_the_next_text(page):
     page.locator("#surprise").click()
     expect(page.locator("#surprise")).to_have_attribute("aria-pressed", "true")

@@ -63,7 +63,11 @@ def wait_until_complete(page):
     "options",
     [pytest.param(DESKTOP, id="desktop", marks=pytest.mark.slow), pytest.param(PHONE, id="phone")],
 )
-@pytest.mark.parametrize("at", SHOWN, ids=["play", "watch", "inside", "guess"])
+@pytest.mark.parametrize(
+    "at",
+    ["", *(pytest.param(at, marks=pytest.mark.slow) for at in SHOWN if at)],
+    ids=["play", "watch", "inside", "guess"],
+)
 def test_the_page_loads_small_and_without_shifts_or_errors(visit, at, options):
     page, complaints = visit(at, **options)
     wait_until_complete(page)
@@ -120,6 +124,7 @@ def test_an_open_page_draws_no_frames(visit):
     assert page.evaluate("window.framesRequested") == 1
 
 
+@pytest.mark.slow
 def test_a_repeated_visit_takes_the_fonts_from_the_cache(visit):
     page, _ = visit()
     wait_until_complete(page)

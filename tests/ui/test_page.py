@@ -294,6 +294,7 @@ def test_the_text_can_be_copied(page):
     assert page.evaluate("navigator.clipboard.readText()") == text_of(page)
 
 
+@pytest.mark.slow
 def test_an_invalid_setting_is_reported_and_the_next_request_works(fresh_page):
     page = fresh_page
     set_length(page, 50)
@@ -336,6 +337,7 @@ def test_the_page_fits_a_phone_and_scrolls_to_the_text(fresh_page):
 SCHEMES = [{"color_scheme": scheme} for scheme in ("light", "dark")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fresh_page", SCHEMES, indirect=True)
 def test_light_and_dark_have_their_own_background(fresh_page):
     page = fresh_page

@@ -161,6 +161,7 @@ def test_the_tab_opens_with_a_finished_run(page):
         expect(page.locator(f"#{action}")).not_to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_details_of_a_run_are_shown_and_its_model_writes(page, watch_app):
     expect(page.locator("#run-head .preset")).to_contain_text("Unlike the preset fast: ")
     expect(page.locator("#run-head .preset")).to_contain_text("2 layers")
@@ -387,6 +388,7 @@ def test_a_run_trains_on_an_uploaded_file(page, tmp_path):
     expect(head(page)).to_contain_text("small-gpt has finished")
 
 
+@pytest.mark.slow
 def test_without_tiny_shakespeare_the_page_offers_a_generated_text(page):
     page.locator("#train").click()
     expect(page.locator("#train-notice")).to_contain_text("cannot download", timeout=60_000)
@@ -402,6 +404,7 @@ def test_without_tiny_shakespeare_the_page_offers_a_generated_text(page):
     expect(head(page)).not_to_contain_text(re.compile("is learning|to begin"), timeout=60_000)
 
 
+@pytest.mark.slow
 def test_a_run_from_a_terminal_is_followed(page, watch_app, text_file):
     train = CommandLine.__new__(CommandLine)
     train.folder = watch_app.log.parent
@@ -500,6 +503,7 @@ def test_twenty_visitors_watch_at_once(watch_app, page):
     expect(head(page)).to_contain_text("popular was stopped", timeout=60_000)
 
 
+@pytest.mark.slow
 def test_the_api_starts_follows_and_stops_runs(watch_app):
     client = ApiClient(watch_app)
     request = {"preset": "bigram", "steps": LONG, "text": make_text()}
