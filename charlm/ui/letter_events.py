@@ -69,10 +69,10 @@ def connect_surprise(library, controls, requests):
             _, tokenizer = await library.pools.loading.run(client, library.get, shown.link.model)
         return surprise_json(scores, tokenizer.vocab_size)
 
-    bits = gr.Textbox("[]", visible="hidden", elem_id="bits")
+    bits = gr.Textbox(visible="hidden")
     inputs = {"inputs": requests.request, "js": f"() => window.charlm.request({LOOK!r})"}
     measured = controls.surprise.click(measure, outputs=bits, **inputs, **SLOW)
-    measured.success(None, None, None, js="() => window.charlm.paintSurprise()", **QUIET)
+    measured.success(None, bits, None, js="(bits) => window.charlm.paintSurprise(bits)", **QUIET)
 
 
 def surprise_json(scores, vocab_size):

@@ -102,10 +102,10 @@
     article().title = value == null ? "" : `${value.toFixed(1)} bits, ${chance}`;
   });
 
-  const field = () => find("bits").querySelector("textarea, input");
-  function paintSurprise() {
+  // `answer`: as letter_events.py describes it.
+  function paintSurprise(answer) {
     if (!isWanted) return;
-    const { bits, said } = JSON.parse(field().value);
+    const { bits, said } = JSON.parse(answer);
     find("text").dataset.surprise = said; // theme.css shows it
     paint(bits);
   }
