@@ -145,7 +145,7 @@ def test_a_failed_visit_is_counted(app, capsys):
 
 
 @pytest.mark.parametrize(
-    ("code", "least", "most"), [("while True: pass", 0.1, 1.1), ("input()", 0, 0.1)]
+    ("code", "least", "most"), [("while True: pass", 0.01, 1.1), ("input()", 0, 0.1)]
 )
 def test_the_share_of_a_core_is_that_of_a_process(code, least, most):
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
