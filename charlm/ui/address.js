@@ -31,7 +31,13 @@
     pending = null;
     if (fields) saveFields(fields);
   }
-  addEventListener("pagehide", () => setAddress());
+
+  // A browser that loads the page again asks for the address that it had until now.
+  addEventListener("pagehide", () => {
+    const asked = location.search;
+    setAddress();
+    if (fields || location.search !== asked) saveFields(fields, asked);
+  });
 
   // Another tab is another entry of the history.
   document.addEventListener("click", (event) => {
@@ -163,12 +169,12 @@
     show(address);
   }
 
-  let fields = null; // the values of the fields as they were last saved
-
-  function saveFields(values) {
+  // `asked`: the query that the browser asks for when it loads the page again.
+  function saveFields(values, asked = location.search) {
     fields = values;
     try {
-      sessionStorage.setItem(FIELDS, JSON.stringify({ address: location.search, values }));
+      const address = location.search;
+      sessionStorage.setItem(FIELDS, JSON.stringify({ address, asked, values }));
     } catch {
       // storage is switched off or full: the fields are not restored
     }
@@ -181,7 +187,12 @@
   } catch {
     // as above
   }
+  const [visit] = performance.getEntriesByType("navigation");
+  if (visit?.type === "reload" && saved?.asked === location.search) {
+    history.replaceState(history.state, "", saved.address);
+  }
   if (saved?.address !== location.search) saved = null;
+  let fields = saved?.values ?? null; // as they were last saved
 
   window.charlm = {
     ...window.charlm,

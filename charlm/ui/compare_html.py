@@ -58,7 +58,7 @@ def summary_html(wanted, comparison, mark, bits=None):
     """
     wanted = wanted.with_writers(written.writer for written in comparison.texts)
     lengths = [w.progress.prompt_length if w.progress else 0 for w in comparison.texts]
-    state = {"serial": wanted.serial, "query": wanted.query(), "shared": wanted.shared()}
+    state = {"serial": wanted.serial, "query": wanted.query(), "shared": wanted.link.shared()}
     state |= {"writers": [vars(w) for w in wanted.writers], "lengths": lengths}
     html = f'<div data-compared="{escape(json.dumps(state))}"><p>{difference(comparison, mark)}</p>'
     if bits:

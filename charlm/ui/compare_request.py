@@ -15,7 +15,7 @@ from charlm.serving.parameters import (
     Text,
     page_parameters,
 )
-from charlm.ui.link import MAX_QUERY_CHARS, SETTINGS, Link, link_from_query
+from charlm.ui.link import MAX_QUERY_CHARS, Link, link_from_query
 from charlm.ui.shown_text import (
     ADDRESS,
     MAX_JSON_CHARS,
@@ -53,14 +53,10 @@ class ComparisonRequest:
         query = f"{link.query()}&{compare}"
         return query if link.query() and len(query) <= MAX_QUERY_CHARS else ""
 
-    def shared(self):
-        """Return the prompt and the settings by name."""
-        return {"prompt": self.link.prompt} | dict(zip(SETTINGS, self.link.settings, strict=True))
-
     def json(self):
         """Return the request as the browser sends it."""
         writers = [vars(writer) for writer in self.writers]
-        return json.dumps({"action": COMPARE, "shared": self.shared(), "writers": writers})
+        return json.dumps({"action": COMPARE, "shared": self.link.shared(), "writers": writers})
 
 
 @dataclass(frozen=True)

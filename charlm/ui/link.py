@@ -32,12 +32,23 @@ class Link:
         """Return the Link to the text when `count` characters have been written."""
         return replace(self, written=0 if count == self.settings[0] else count)
 
+    def shared(self):
+        """Return the prompt and the settings by name, all as texts.
+
+        So every address spells them alike. Browsers turn 0.0 into 0, and round large seeds.
+        """
+        settings = dict(zip(SETTINGS, map(str, self.settings), strict=True))
+        return {"prompt": self.prompt, **settings}
+
+    def parts(self):
+        """Return what a text depends on by name, all as texts."""
+        model = {"model": self.model, "revision": self.revision}
+        return {"prompt": self.prompt, **model, **self.shared()}
+
     def query(self):
         """Return the query of the address, from the "?" on; "" if it would be too long."""
-        parts = {"prompt": self.prompt, "model": self.model, "revision": self.revision}
-        parts |= dict(zip(SETTINGS, self.settings, strict=True))
-        parts |= {"written": self.written} if self.written else {}
-        query = "?" + urlencode(parts)
+        written = {"written": self.written} if self.written else {}
+        query = "?" + urlencode(self.parts() | written)
         return query if len(query) <= MAX_QUERY_CHARS else ""
 
 

@@ -40,15 +40,13 @@ class Shown:
 
 def shown_json(link, prompt_length):
     """Return the description of a text that its HTML carries."""
-    parts = {"prompt": link.prompt, "model": link.model, "revision": link.revision}
-    parts |= dict(zip(SETTINGS, link.settings, strict=True))
-    return json.dumps(parts | {"prompt_length": prompt_length})
+    return json.dumps(link.parts() | {"prompt_length": prompt_length})
 
 
 def link_request(link):
     """Return the request to show the text of a Link."""
-    parts = json.loads(shown_json(link, len(link.prompt)))
-    return json.dumps({"action": LINK, "text": link.prompt, "written": link.written, **parts})
+    shown = {"text": link.prompt, "prompt_length": len(link.prompt), "written": link.written}
+    return json.dumps({"action": LINK, **shown, **link.parts()})
 
 
 def parse_request(text, limits, allowed):

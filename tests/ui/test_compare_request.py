@@ -42,7 +42,7 @@ def test_an_address_gives_the_same_comparison(chosen, prompt):
     request = ComparisonRequest(Link(prompt, "x", "", SETTINGS), chosen)
     params = dict(parse_qsl(request.query()[1:], keep_blank_values=True))
     found, problems = comparison_in(params, "default", Limits())
-    assert (found.writers, found.shared(), problems) == (chosen, request.shared(), [])
+    assert (found.writers, found.link.shared(), problems) == (chosen, request.link.shared(), [])
     assert requested_comparison([*FIELDS, request.json()], Limits()).writers == chosen
 
 

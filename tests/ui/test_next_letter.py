@@ -133,6 +133,21 @@ def test_the_address_holds_the_text_and_the_tab_and_a_reload_what_was_typed(page
         expect(friend.locator("#prompt textarea")).to_have_value("KING:")
 
 
+def test_a_reload_just_after_the_address_changed_keeps_it_and_what_was_typed(page):
+    """Browsers ask for the address before the change, which waits for half a second."""
+    settled_address(page)
+    page.locator("#prompt textarea").fill("QUEEN: typed")
+    for _ in range(2):  # the second time, no field changes after the page was restored
+        leave = """head => {
+          for (const value of ["1", head]) window.charlm.showInAddress({ head: value });
+          location.reload();
+        }"""
+        page.evaluate(leave, "2.0")
+        expect(page).to_have_url(re.compile("head=2.0"))
+        expect(page.locator("#link")).to_be_visible(timeout=60_000)
+        expect(page.locator("#prompt textarea")).to_have_value("QUEEN: typed")
+
+
 @pytest.mark.slow
 def test_a_text_goes_on_after_the_server_was_restarted(browser, app):
     """The browser keeps the text, so another server continues it as the first would have."""

@@ -1,6 +1,7 @@
 """The text that the page shows, and the requests that go on from it."""
 
 import json
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,16 @@ def test_the_browser_sends_back_the_text_that_it_shows():
     assert SHOWN.written == "\nHo"
     assert parse_request("", LIMITS, ALL) == (GENERATE, None)
     assert parse_request('{"action": "letter"}', LIMITS, ALL) == (LETTER, None)
+
+
+def test_the_browser_is_sent_numbers_as_the_address_spells_them():
+    """It would turn 0.0 into 0, and round a seed of 19 digits."""
+    shown = link(seed=2**63 - 1)
+    parts = json.loads(shown_json(shown, 5))
+    parts.pop("prompt_length")
+    assert parts == dict(parse_qsl(shown.query().removeprefix("?")))
+    assert all(isinstance(value, str) for value in parts.values())
+    assert sent(CONTINUE, shown, "KING:\nHo", 5)[1].link == shown
 
 
 @pytest.mark.parametrize("action", [CONTINUE, LETTER])
