@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 import weakref
+from collections import OrderedDict
 from dataclasses import replace
 
 from charlm.hub import cache, snapshots
@@ -28,7 +29,7 @@ class HubFollowers:
         `max_cache`: bytes of the models that the page keeps in the Hub's cache; None: any.
         """
         self.configure(check, max_cache)
-        self._followers = {}  # source -> Follower, the least recently used one first
+        self._followers = OrderedDict()  # source -> Follower, the least recently used one first
         self._refused = {}  # (repo_id, sha) -> message
         self._downloads = weakref.WeakValueDictionary()  # repo_id -> Lock of its downloads
         self._lock = threading.Lock()
@@ -126,8 +127,8 @@ class HubFollowers:
         """Return the PulledModel as `get` does, mark it as used, and check for a new revision."""
         pulled = self.get(source)
         with self._lock:
-            if follower := self._followers.pop(source, None):
-                self._followers[source] = follower
+            if follower := self._followers.get(source):
+                self._followers.move_to_end(source)  # readers without the lock always find it
                 follower.check()
         return pulled
 
