@@ -98,7 +98,6 @@ def chosen(page):
     return page.locator("#model label.selected")
 
 
-@pytest.mark.slow
 def test_the_app_starts_with_its_hub_model_and_updates_it(page, hub, other_weights):
     expect(chosen(page)).to_have_text(REPO)
     first = hub.repo(REPO).commits[-1].sha
