@@ -47,13 +47,15 @@ def distribution(logits, settings):
 def scale(logits, temperature):
     """Divide by the temperature; at 0, keep only the likeliest character (the first of equals)."""
     temperature = torch.as_tensor(temperature)
-    best = logits.argmax(dim=-1, keepdim=True)
-    greedy = torch.full_like(logits, -torch.inf).scatter(-1, best, 0.0)
     # relative to the maximum, so that a tiny temperature cannot overflow
-    below = logits - logits.gather(-1, best)
+    below = logits - logits.amax(dim=-1, keepdim=True)
     scaled = below / temperature.clamp(min=1e-6)
     # a difference that underflows would make another character as likely as the likeliest
     scaled = torch.where(below < 0, scaled.clamp(max=-torch.finfo(scaled.dtype).tiny), scaled)
+    if temperature.all():
+        return scaled
+    best = logits.argmax(dim=-1, keepdim=True)
+    greedy = torch.full_like(logits, -torch.inf).scatter(-1, best, 0.0)
     return torch.where(temperature > 0, scaled, greedy)
 
 
