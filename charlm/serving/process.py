@@ -13,9 +13,6 @@ CAN_PAUSE = hasattr(signal, "SIGSTOP")
 def start_in_background(command, output):
     """Start a command in a new session, at low priority, with its output in a file.
 
-    OpenMP threads sleep while they wait for each other. A thread that spun kept its core from the
-    other thread, and beside a page that generates, the run made hardly any progress.
-
     Returns the subprocess.Popen. Raises OSError if it cannot be started.
     """
     with output.open("wb") as file:
@@ -25,7 +22,6 @@ def start_in_background(command, output):
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
         )
     lower_priority(process.pid)
     return process

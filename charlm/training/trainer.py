@@ -24,6 +24,7 @@ from charlm.training.facts import facts
 from charlm.training.optim import make_optimizers, set_learning_rates, update_average
 from charlm.training.precision import autocast, choose_precision
 from charlm.training.snapshots import snapshot_schedule
+from charlm.training.spinning import Spinning
 from charlm.training.state import TrainerState, capture, restore
 
 
@@ -69,6 +70,7 @@ class Trainer:
         self.compile_stance, self.notes = None, []  # see torch.compiler.set_stance
         self.compiling = False
         self.evaluated = False  # at this step
+        self.spinning = Spinning()
         self.snapshot_steps = snapshot_schedule(config.steps, config.snapshots)
         self._chars_per_step = config.batch_size * model.config.block_size
         if start is not None:
@@ -107,7 +109,8 @@ class Trainer:
                 yield self._event(End, reason="finished")
                 return
             began = time.monotonic()
-            loss, lr = self._train_step()
+            with self.spinning.measured():
+                loss, lr = self._train_step()
             if not math.isfinite(loss):
                 yield self._divergence_event()
                 return
@@ -135,7 +138,7 @@ class Trainer:
         model = self._update_eval_model()
         parts = evaluate(model, self.train_ids, self.val_ids, self.config)
         while True:
-            with autocast(self.precision, self.device):
+            with autocast(self.precision, self.device), self.spinning.measured():
                 part = next(parts, None)
             if part is None:
                 return
