@@ -109,8 +109,7 @@ class Trainer:
                 yield self._event(End, reason="finished")
                 return
             began = time.monotonic()
-            with self.spinning.measured():
-                loss, lr = self._train_step()
+            loss, lr = self._train_step()
             if not math.isfinite(loss):
                 yield self._divergence_event()
                 return
@@ -173,8 +172,9 @@ class Trainer:
 
     def _train_step(self):
         """Take an optimizer step; return the loss of its batch and the learning rate."""
-        loss = self._batch_loss(self.step)
-        loss.backward()
+        with self.spinning.measured():
+            loss = self._batch_loss(self.step)
+            loss.backward()
         loss = self._sum_over_processes(loss.detach())
         if self.config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
