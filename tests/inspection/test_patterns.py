@@ -105,7 +105,7 @@ def check(found, shares, masks):
     assert found["pattern"] == found["closest"]
     assert found["share"] >= MIN_SHARE - 1e-3
     assert own >= MIN_EXCESS - 1e-3
-    highest = max(excess[n] for n in clear)
+    highest = max((excess[n] for n in clear), default=own)  # none, if only rounding reaches a limit
     assert own >= highest - NARROWER - 1e-3
     if own < highest - 1e-3:  # a narrower one
         wide = [n for n in clear if excess[n] >= highest - 1e-3]
@@ -114,6 +114,7 @@ def check(found, shares, masks):
 
 
 @given(st.text(CHARS, min_size=2, max_size=12), st.integers(0, 2**32))
+@example("A111B", 2376492)
 def test_shares_are_those_of_a_double_loop(text, seed):
     masks, T = masks_of(text), len(text)
     noise = torch.randn(3, T, T, generator=torch.Generator().manual_seed(seed))
