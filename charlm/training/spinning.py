@@ -73,7 +73,7 @@ def start_teams(size, end):
 
 
 def keep_team(started, end):
-    """Let this thread start its own team, with an operation that all of its threads share, and wait."""
+    """Start a team of this thread's own, by an operation that all of it share, and wait."""
     torch.ones(2**20).add_(1)
     started.set()
     end.wait()
