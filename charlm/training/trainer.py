@@ -82,9 +82,16 @@ class Trainer:
         Store `state()` after a Save, and `eval_model` after a Snapshot, before the next event.
         Losses and weights that are not finite end the run as failed, unsaved.
         """
+        try:
+            yield from self._run()
+        finally:
+            self.spinning.close()
+
+    def _run(self):
         self._compile()
         yield self._event(Start, **facts(self))
         while True:
+            losses = None
             due = self.step % self.config.eval_interval == 0 or self.step == self.config.steps
             if due and not self.evaluated and self.world.rank == 0:
                 losses = yield from self._evaluation()
@@ -103,7 +110,7 @@ class Trainer:
                 return
             # after the save, since a resumed run returns to it and repeats what came after
             due = self.step in self.snapshot_steps and self.world.rank == 0
-            if due and (yield from self._snapshot()):
+            if due and (yield from self._snapshot(losses)):
                 return
             if self.step == self.config.steps:
                 yield self._event(End, reason="finished")
@@ -161,11 +168,17 @@ class Trainer:
                 shown = time.monotonic()
                 yield self._event(Evaluating, done=done, total=total)
 
-    def _snapshot(self):
-        """Yield the Snapshot of this step, with `eval_model` updated; return whether it failed."""
+    def _snapshot(self, losses):
+        """Yield the Snapshot of this step, with `eval_model` updated; return whether it failed.
+
+        `losses`: those of the evaluation of this step, if there was one.
+        """
         model = self._update_eval_model()
-        with autocast(self.precision, self.device):
-            loss = mean_loss(estimate_val(model, self.val_ids, self.config))
+        if losses:
+            loss = losses["val_estimate"]
+        else:
+            with autocast(self.precision, self.device):
+                loss = mean_loss(estimate_val(model, self.val_ids, self.config))
         failed = not math.isfinite(loss)
         yield self._divergence_event() if failed else self._event(Snapshot, val_estimate=loss)
         return failed

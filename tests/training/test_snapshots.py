@@ -57,10 +57,15 @@ def test_a_snapshot_has_the_weights_of_a_run_stopped_at_that_step(corpus, tokeni
 
 
 def test_the_loss_of_a_snapshot_is_the_estimate_of_its_evaluation(corpus, tokenizer):
-    events = list(make_trainer(corpus, tokenizer, eval_interval=1).events())
-    estimates = {e.step: e.val_estimate for e in events if e.event == "eval"}
-    snapshots = {e.step: e.val_estimate for e in events if e.event == "snapshot"}
-    assert snapshots == {step: estimates[step] for step in snapshots}
+    often, seldom = (
+        list(make_trainer(corpus, tokenizer, eval_interval=interval).events())
+        for interval in (1, 100)
+    )
+    estimates = {e.step: e.val_estimate for e in often if e.event == "eval"}
+    for events in (often, seldom):
+        snapshots = {e.step: e.val_estimate for e in events if e.event == "snapshot"}
+        assert len(snapshots) > 2
+        assert snapshots == {step: estimates[step] for step in snapshots}
 
 
 def test_snapshots_change_nothing_else(corpus, tokenizer):

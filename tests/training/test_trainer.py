@@ -243,6 +243,19 @@ def test_training_does_not_depend_on_the_global_random_state(corpus, tokenizer):
     assert all(p.equal(q) for p, q in zip(a.model.parameters(), b.model.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_run_that_is_over_keeps_no_threads_asleep(corpus, tokenizer, whole):
+    trainer, closed = make_trainer(corpus, tokenizer), []
+    trainer.spinning.close = lambda: closed.append(trainer.step)
+    if whole:
+        run(trainer)
+    else:  # as after a failure to save
+        events = trainer.events()
+        assert next(events).event == "start"
+        events.close()
+    assert closed == [trainer.step]
+
+
 def test_an_evaluation_is_left_when_the_run_is_stopped_and_made_on_resumption(corpus, tokenizer):
     trainer = make_trainer(corpus, tokenizer)
     events = trainer.events()
