@@ -108,6 +108,13 @@ def test_a_malformed_request_is_refused_clearly(client, route, body, status):
     assert is_clear(response.json()["detail"]), response.text
 
 
+@pytest.mark.parametrize("end", [b"", b"\\"])
+def test_a_string_that_does_not_end_is_read_once(client, end):
+    began = time.monotonic()
+    assert client.post("queue/join", b'"' + b'\\"' * 500_000 + end).status_code == 422
+    assert time.monotonic() - began < 5
+
+
 def test_bodies_are_bounded_whatever_their_length_is_said_to_be(client, app):
     def chunks():
         while True:

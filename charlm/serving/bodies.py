@@ -21,7 +21,8 @@ MAX_ID_CHARS = 64  # of a session or an event
 MAX_DIGITS = 40  # of an integer; longer ones are read as floats
 MAX_BUFFERED = 64_000_000  # bytes of bodies being received at a time
 SECONDS = 60  # for a body to arrive
-STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# also one that does not end, since a search that fails begins anew at each quote in it
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 
 
 class BodyError(CharlmError):

@@ -108,8 +108,8 @@ def moves_html(changes):
     return (
         "<p>Share of each head’s weights that moved to other letters, and how far the residual"
         " stream moved, as a share of its length:</p>"
-        f'<div class="moves" tabindex="0" aria-label="What moved"><table><tbody>{rows}'
-        "</tbody></table></div>"
+        '<div class="moves" role="region" tabindex="0" aria-label="What moved">'
+        f"<table><tbody>{rows}</tbody></table></div>"
     )
 
 

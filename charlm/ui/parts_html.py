@@ -34,8 +34,9 @@ def costs_html(inspected, costs):
         f'<section class="panel"><p class="look-for">{INTRODUCTION}</p>'
         f"<p>With all parts, {measured(inspected)} surprises the model by {whole:.2f} bits per"
         f" letter: it is {unsure(whole, inspected)}.</p>"
-        f'<div class="costs" tabindex="0" aria-label="The parts" aria-busy="{is_busy}"'
-        f' data-of="{inspected.scored_digest}"><table><tbody>{body}</tbody></table></div></section>'
+        '<div class="costs" role="region" tabindex="0" aria-label="The parts"'
+        f' aria-busy="{is_busy}" data-of="{inspected.scored_digest}">'
+        f"<table><tbody>{body}</tbody></table></div></section>"
     )
 
 
