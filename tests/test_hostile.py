@@ -213,6 +213,9 @@ def test_uploads_are_bounded_for_each_client_and_deleted(client):
         paths += client.http.post("gradio_api/upload", files=files).json()
     existing = [path for path in paths if exists(path)]
     assert existing == paths[-4:]
+    many = [("files", ("a.txt", b"many %d" % n)) for n in range(100)]
+    paths = client.http.post("gradio_api/upload", files=many).json()
+    assert [path for path in paths if exists(path)] == paths[-4:]
     large = client.http.post("gradio_api/upload", files={"files": ("a.txt", b"x" * 9_000_000)})
     assert large.status_code == 413
 

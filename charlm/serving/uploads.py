@@ -18,10 +18,10 @@ MAX_AGE = 900  # seconds until a file is deleted
 
 @dataclass(frozen=True)
 class Uploaded:
-    """The files of one upload."""
+    """A file of a client."""
 
     client: str
-    paths: tuple
+    path: str
 
 
 class UploadLimits:
@@ -49,15 +49,14 @@ class UploadLimits:
         async def recording_send(message):
             answer.extend(message.get("body", b""))
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                self.keep(Uploaded(address_of(scope), paths_in(answer)))
+                for path in paths_in(answer):
+                    self.keep(Uploaded(address_of(scope), path))
             await send(message)
 
         return await self.app(scope, bounded_receive, recording_send)
 
     def keep(self, uploaded):
-        """Add an upload; delete those beyond the bounds now, and this one after MAX_AGE."""
-        if not uploaded.paths:
-            return
+        """Add a file; delete those beyond the bounds now, and this one after MAX_AGE."""
         self.kept.append(uploaded)
         asyncio.get_running_loop().call_later(MAX_AGE, self.delete, uploaded)
         own = [upload for upload in self.kept if upload.client == uploaded.client]
@@ -69,16 +68,15 @@ class UploadLimits:
             self.delete(next(upload for upload in self.kept if upload.client == most))
 
     def delete(self, uploaded):
-        """Delete the files of an upload, unless that has been done."""
+        """Delete a file, unless that has been done."""
         if uploaded not in self.kept:
             return
         self.kept.remove(uploaded)
         # Gradio names a file after its content: two visitors' uploads may be the same file
-        shared = {path for upload in self.kept for path in upload.paths}
-        for path in set(uploaded.paths) - shared:
+        if all(other.path != uploaded.path for other in self.kept):
             with contextlib.suppress(OSError):
-                Path(path).unlink(missing_ok=True)
-                Path(path).parent.rmdir()
+                Path(uploaded.path).unlink(missing_ok=True)
+                Path(uploaded.path).parent.rmdir()
 
 
 def paths_in(answer):
