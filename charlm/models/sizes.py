@@ -14,6 +14,7 @@ from charlm.files import parse_json, refuse_pointer
 from charlm.models.transformers_format import family, to_gpt2, to_lfm2
 
 BYTES_PER_NUMBER = {"F32": 4, "BF16": 2, "F16": 2, "F64": 8}
+MAX_DIMENSIONS = 8  # of a tensor; their product takes time that grows with the square of the number
 MAX_HEADER = 2**22  # bytes of a safetensors header; one of 1,024 blocks has 2 MB
 
 
@@ -91,6 +92,8 @@ def read_shapes(path):
     found = {name: (tensor["dtype"], tuple(tensor["shape"])) for name, tensor in header.items()}
     if unknown := {str(dtype) for dtype, _ in found.values()} - BYTES_PER_NUMBER.keys():
         raise ValueError(f"{json.dumps(min(unknown))[:20]} is no type of weights")
+    if any(len(shape) > MAX_DIMENSIONS for _, shape in found.values()):
+        raise ValueError(f"its tensors have more than {MAX_DIMENSIONS} dimensions")
     expected = sum(BYTES_PER_NUMBER[dtype] * math.prod(shape) for dtype, shape in found.values())
     if size != 8 + length + expected:
         raise ValueError("its header does not fit its size")

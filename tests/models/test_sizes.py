@@ -1,13 +1,20 @@
 """Sizes computed from a config equal those of the model that is built from it."""
 
 import itertools
+import json
 
 import pytest
 from small_models import describe
 
 from charlm.config import GPTConfig
 from charlm.models.checkpoint import MODELS
-from charlm.models.sizes import check_shapes, fits_size, parameter_count, tensor_shapes
+from charlm.models.sizes import (
+    check_shapes,
+    fits_size,
+    parameter_count,
+    read_shapes,
+    tensor_shapes,
+)
 from charlm.models.transformers_format import convert_if_possible
 
 SWITCHES = {
@@ -49,6 +56,15 @@ def test_a_size_fits_if_it_leaves_a_header():
     assert fits_size(shapes, 2_000_100)
     assert not fits_size(shapes, 1_000_100)
     assert not fits_size(shapes, 20_000_000)
+
+
+def test_a_shape_of_many_dimensions_is_refused_before_it_is_multiplied(tmp_path):
+    tensor = {"dtype": "F32", "shape": [9] * 10**6, "data_offsets": [0, 4]}
+    header = json.dumps({"a": tensor}, separators=(",", ":")).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(ValueError, match="more than 8 dimensions"):
+        read_shapes(path)
 
 
 def test_a_difference_is_named():
