@@ -43,13 +43,20 @@ def system_bytes():
 
 
 def container_bytes():
-    """Return what is left of a container's limit."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    """Return what is left of a container's limit, files in the cache not counted as used."""
+    for folder, limit, used, cache in (
+        (CGROUP, "memory.max", "memory.current", "inactive_file"),
+        (
+            CGROUP / "memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
     ):
-        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
-            return int((CGROUP / limit).read_text()) - int((CGROUP / used).read_text())
+        with contextlib.suppress(OSError, ValueError, KeyError):  # no such file, or "max"
+            lines = (folder / "memory.stat").read_text().splitlines()
+            cached = int(dict(line.split() for line in lines)[cache])
+            return int((folder / limit).read_text()) - int((folder / used).read_text()) + cached
     return float("inf")
 
 
