@@ -115,13 +115,13 @@ class Trainer:
             if self.step == self.config.steps:
                 yield self._event(End, reason="finished")
                 return
-            began = time.monotonic()
+            began = time.perf_counter()  # Windows counts monotonic time in ticks of 16 ms
             loss, lr = self._train_step()
             if not math.isfinite(loss):
                 yield self._divergence_event()
                 return
             if self.step % self.config.log_interval == 0:
-                speed = round(self._chars_per_step / (time.monotonic() - began), 1)
+                speed = round(self._chars_per_step / (time.perf_counter() - began), 1)
                 yield self._event(Step, loss=loss, lr=lr, chars_per_second=speed)
 
     def stop(self, reason=""):

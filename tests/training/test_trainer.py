@@ -1,4 +1,5 @@
 import math
+import time
 from dataclasses import replace
 
 import pytest
@@ -178,6 +179,13 @@ def test_a_text_shorter_than_the_context_is_refused(corpus, tokenizer):
     model = describe("today", tokenizer.vocab_size, block_size=10_000).build()
     with pytest.raises(DataError, match="block_size is 10000, but nine tenths of small"):
         Trainer(small_training(), model, corpus, tokenizer)
+
+
+def test_speeds_need_no_fine_clock(corpus, tokenizer, monkeypatch):
+    """Windows counts time.monotonic in ticks of 16 ms, in which many steps may fit."""
+    trainer = make_trainer(corpus, tokenizer, log_interval=1)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    assert all(e.chars_per_second > 0 for e in trainer.events() if e.event == "step")
 
 
 def test_an_agreed_stop_is_final(corpus, tokenizer):
