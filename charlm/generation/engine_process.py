@@ -119,15 +119,16 @@ class EngineProcess:
         try:
             while not process.ended:
                 message = process.next_message(YIELD_SECONDS if self._streams else None)
-                process.connection.sendall(message)
+                try:
+                    process.connection.sendall(message)
+                except OSError:
+                    break  # it ended
                 if time.monotonic() < check_due:
                     continue
                 check_due = time.monotonic() + YIELD_SECONDS
                 if (should_yield := bool(self._should_yield())) != yielding:
                     yielding = should_yield
                     process.send("yield", yielding)
-        except OSError:  # it ended
-            pass
         finally:
             process.close()
 

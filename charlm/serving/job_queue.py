@@ -222,9 +222,9 @@ class JobQueue:
         return Activity(job, self.trainers.is_alive(job), is_log_locked(self.directory / job.name))
 
     def _observe(self, job, run):
-        directory = self.directory / job.name
-        log = directory / LOG_FILE
-        begun = log.exists() and log.stat().st_mtime > job.started
+        directory, begun = self.directory / job.name, False
+        with contextlib.suppress(FileNotFoundError):
+            begun = (directory / LOG_FILE).stat().st_mtime > job.started
         activity = vars(self._activity(job))
         return Observed(**activity, run=run, begun=begun, resumable=can_resume(directory))
 
