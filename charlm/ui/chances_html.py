@@ -51,7 +51,8 @@ def others(final, shown):
 
 def brackets(rows):
     """Return a phrase on the chances in brackets, if the rows have any."""
-    return "; in brackets the model’s own, before the settings" if "(was" in rows else ""
+    phrase = "; in brackets the model’s own, before the settings"
+    return f'<span class="brackets">{phrase}</span>' if "(was" in rows else ""
 
 
 def row_html(char, raw, stages, drawn, actual, can_branch):
