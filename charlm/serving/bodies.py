@@ -21,7 +21,7 @@ MAX_ID_CHARS = 64  # of a session or an event
 MAX_DIGITS = 40  # of an integer; longer ones are read as floats
 MAX_BUFFERED = 64_000_000  # bytes of bodies being received at a time
 SECONDS = 60  # for a body to arrive
-# also one that does not end, since a search that fails begins anew at each quote in it
+# Matches an unterminated string, too: a search that failed would start again at each quote in it.
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 
 
