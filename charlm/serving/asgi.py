@@ -1,5 +1,6 @@
 """What the page's middleware shares: plain ASGI, without a framework."""
 
+import asyncio
 import json
 
 HTTP_PREFIX = "/gradio_api"
@@ -23,9 +24,17 @@ def header(scope, name):
     return next(found, b"").decode("latin-1")
 
 
-async def answer_of(app, scope, receive):
-    """Return what an application answers: (the message that starts the response, the body)."""
+async def answer_of(app, scope):
+    """Return what an application answers: (the message that starts the response, the body).
+
+    The request has no body, and its client stays to the end. The answer is kept for others, and
+    one to a client that leaves may end early.
+    """
     start, parts = {}, []
+    requests = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive():
+        return requests.pop() if requests else await asyncio.Event().wait()
 
     async def collect(message):
         if message["type"] == "http.response.start":

@@ -41,7 +41,7 @@ class Assets:
         key = route_of(scope), encoding
         async with self._compressing:
             kept = self._answers.get(key)
-            start, body = kept or await answer_of(self._compressed, scope, receive)
+            start, body = kept or await answer_of(self._compressed, scope)
             if start["status"] == 200:
                 self._answers[key] = start, body
         await send(with_year(start))

@@ -33,7 +33,7 @@ class Document:
             return await send_file(send, FILES[route], scope["method"] == "HEAD")
         if route != "/" or scope["method"] != "GET":
             return await self.app(scope, receive, send)
-        start, body = await self._document(scope, receive)
+        start, body = await self._document(scope)
         headers, query = start["headers"], scope["query_string"]
         if body in self._compressed and not query and "gzip" in header(scope, "accept-encoding"):
             headers, body = [*headers, *GZIP_HEADERS], self._compressed[body]
@@ -42,7 +42,7 @@ class Document:
         await send(start | {"headers": with_length(headers, len(body))})
         return await send({"type": "http.response.body", "body": body})
 
-    async def _document(self, scope, receive):
+    async def _document(self, scope):
         """Return (the message that starts the response, the body) without the first paint."""
         address = visitor_address(scope, self.page.share_url)
         key = (address, *(header(scope, name) for name in ADDRESS_HEADERS))
@@ -51,7 +51,7 @@ class Document:
         async with self._rendering:
             if key not in self._documents:
                 request = scope | {"query_string": b""}
-                start, body = await answer_of(self.app, request, receive)
+                start, body = await answer_of(self.app, request)
                 if start["status"] != 200 or not is_html(start):
                     return start, body
                 while len(self._documents) >= MAX_DOCUMENTS:

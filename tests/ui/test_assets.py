@@ -5,6 +5,7 @@ import gzip
 
 import brotli
 import pytest
+from starlette.responses import FileResponse
 
 from charlm.ui.assets import Assets
 from charlm.ui.static_files import YEAR
@@ -39,7 +40,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-async def get(app, path=SCRIPT, query=b"", method="GET", **headers):
+async def left():
+    """The messages of a client that has gone."""
+    return {"type": "http.disconnect"}
+
+
+async def get(app, path=SCRIPT, query=b"", method="GET", receive=None, **headers):
     """Return (status, headers, decompressed body) of a request."""
     headers = {"accept_encoding": "gzip, br"} | headers
     pairs = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items() if v]
@@ -49,7 +55,7 @@ async def get(app, path=SCRIPT, query=b"", method="GET", **headers):
     async def send(message):
         sent.append(message)
 
-    await app(scope | {"query_string": query}, None, send)
+    await app(scope | {"query_string": query}, receive, send)
     start, body = dict(sent[0]["headers"]), b"".join(m.get("body", b"") for m in sent[1:])
     assert int(start.get(b"content-length", len(body))) == len(body)
     return sent[0]["status"], start, DECODERS[start.get(b"content-encoding")](body)
@@ -70,6 +76,16 @@ def test_a_crowd_gets_one_compression_of_each_file_for_a_year(folder):
     assert all(headers[b"content-encoding"] == b"br" for _, headers, _ in answers)
     assert answers[0] == answers[3]
     assert [body.rstrip() for _, _, body in answers[:2]] == [SCRIPT.encode(), b"/theme.css"]
+
+
+def test_a_visitor_who_leaves_cuts_no_file_short_for_others(folder):
+    script = folder / "index-D4.js"
+    script.write_bytes(b"x" * 10**6)
+    app = Assets(FileResponse(script), folder)
+    asyncio.run(get(app, receive=left))
+    status, _, body = asyncio.run(get(app, receive=left))
+    assert status == 200
+    assert len(body) == 10**6
 
 
 def test_each_encoding_has_an_answer_of_its_own(folder):
